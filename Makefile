@@ -1,0 +1,28 @@
+# make demo: the main job end to end, with a report.   make test: the whole suite.
+PYTHON ?= python3
+VENV ?= .venv
+
+.PHONY: demo test lint clean
+
+# A wheel is installed, never the checkout itself: what is tested is what users get.
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --upgrade pip
+
+demo: $(VENV)/bin/python
+	rm -rf build
+	$(VENV)/bin/python -m pip install --quiet .
+	$(VENV)/bin/keras-wcd demo
+
+test: $(VENV)/bin/python
+	rm -rf build
+	$(VENV)/bin/python -m pip install --quiet ".[test]"
+	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
+	KERAS_BACKEND=jax $(VENV)/bin/pytest -q -m backend
+	KERAS_BACKEND=tensorflow $(VENV)/bin/pytest -q --durations=15
+
+lint: $(VENV)/bin/python
+	$(VENV)/bin/ruff check --fix . && $(VENV)/bin/ruff format .
+
+clean:
+	rm -rf build dist *.egg-info $(VENV)

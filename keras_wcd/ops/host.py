@@ -1,0 +1,65 @@
+"""Whether a search may run on the host's CPU, and how a NumPy function is called from there."""
+
+import contextlib
+import contextvars
+import functools
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import keras
+import numpy as np
+
+from keras_wcd.types import Tensor
+
+_device_only = contextvars.ContextVar("keras_wcd_device_only", default=False)
+
+
+@contextlib.contextmanager
+def device_only() -> Iterator[None]:
+    """Keep host calls out of every graph traced inside this context, as an export needs."""
+    token = _device_only.set(True)
+    try:
+        yield
+    finally:
+        _device_only.reset(token)
+
+
+def available() -> bool:
+    """True where a host call is possible and pays: TensorFlow on a CPU, outside XLA, not for export."""
+    if keras.config.backend() != "tensorflow" or _device_only.get():
+        return False
+    import tensorflow as tf
+    from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
+
+    if not tf.executing_eagerly() and GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph()):
+        return False
+    return not (tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("TPU"))
+
+
+def call(function: Callable, *tensors: Tensor, shapes: Iterable[tuple]) -> list[Tensor]:
+    """Results of a NumPy `function` that returns int32 arrays of the given static `shapes`; no gradient."""
+    import tensorflow as tf
+
+    tensors = [tf.stop_gradient(t) for t in tensors]
+    shapes = list(shapes)
+    if tf.executing_eagerly():
+        return [tf.constant(a) for a in function(*(t.numpy() for t in tensors))]
+    with tf.device("CPU:0"):
+        results = tf.numpy_function(function, tensors, [tf.int32] * len(shapes), stateful=False)
+    for result, shape in zip(results, shapes, strict=True):
+        result.set_shape(shape)
+    return results
+
+
+@functools.lru_cache(maxsize=1)
+def _pool(process_id: int) -> ThreadPoolExecutor:
+    """Threads of this process: a forked child must not wait for its parent's."""
+    return ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="keras_wcd")
+
+
+def parallel(function: Callable, jobs: list[tuple]) -> list[np.ndarray]:
+    """`[function(*job) for job in jobs]` on all cores; for functions that release Python's lock."""
+    if len(jobs) == 1:
+        return [function(*jobs[0])]
+    return list(_pool(os.getpid()).map(lambda job: function(*job), jobs))

@@ -1,0 +1,177 @@
+"""Nearest neighbours: the one place where distances between clouds are computed."""
+
+import keras
+import numpy as np
+from keras import ops
+from pykdtree.kdtree import KDTree
+
+from keras_wcd.ops import host
+from keras_wcd.types import Tensor
+
+METHODS = ("auto", "kd_tree", "brute")
+BLOCK = 2**22
+"""Entries of the largest block of pairwise distances that the brute form holds at once."""
+FAR = 1e18
+"""Where padding is moved to: its square is finite in float32 and beyond any scan."""
+
+
+def nearest(x: Tensor, y: Tensor, *, method: str = "auto") -> tuple[Tensor, Tensor]:
+    r"""Squared distance of every point to its nearest neighbour in the other cloud, and the neighbour's index.
+
+    $$s_i = \min_j \lVert x_i - y_j \rVert^2$$
+
+    The search carries no gradient; $s$ is computed again from the neighbours by difference, so its gradient
+    costs O(N). Rows of `y` that hold NaN are padding and are never found.
+
+    Args:
+        x: Query points `(B, N, 3)`.
+        y: Points to find `(B, M, 3)`.
+        method: `"kd_tree"` searches on the host's cores (TensorFlow outside XLA), `"brute"` compares blocks of
+            pairs in O(block) memory and runs anywhere, `"auto"` takes the tree where it can run.
+
+    Returns:
+        Squared distances `(B, N)` in float32 or wider, indices `(B, N)` in int32.
+
+    Raises:
+        ValueError: for other shapes, an empty cloud, an integer dtype or an unknown method.
+    """
+    x, y = as_points(x, "x"), as_points(y, "y")
+    index = _search(x, y, None, method)[0]
+    return squared_distance(x, y, index), index
+
+
+def nearest_both(x: Tensor, y: Tensor, *, method: str = "auto") -> tuple[Tensor, Tensor]:
+    """Indices of `nearest(x, y)` `(B, N)` and of `nearest(y, x)` `(B, M)`, searched side by side."""
+    x, y = as_points(x, "x"), as_points(y, "y")
+    there, back = _search(x, y, None, method, both=True)
+    return there, back
+
+
+def knn(x: Tensor, y: Tensor, k: int, *, method: str = "auto") -> tuple[Tensor, Tensor]:
+    """The `k` nearest neighbours of every point, nearest first.
+
+    Args:
+        x: Query points `(B, N, 3)`.
+        y: Points to find `(B, M, 3)`; rows holding NaN are padding. Where fewer than `k` rows are left, the
+            nearest is repeated.
+        k: Neighbours per query, at most M.
+        method: As in `nearest`.
+
+    Returns:
+        Squared distances `(B, N, k)`, differentiable, and indices `(B, N, k)` in int32.
+    """
+    x, y = as_points(x, "x"), as_points(y, "y")
+    if y.shape[1] is not None and not 1 <= k <= y.shape[1]:
+        raise ValueError(f"k must lie between 1 and the number of points in y ({y.shape[1]}), got {k}")
+    index = _search(x, y, k, method)[0]
+    return squared_distance(ops.expand_dims(x, 2), y, index), index
+
+
+def squared_distance(x: Tensor, y: Tensor, index: Tensor) -> Tensor:
+    """Squared distance from `x` to the rows of `y` that `index` names, by difference, differentiable."""
+    return ops.sum(ops.square(x - gather_points(y, index)), axis=-1)
+
+
+def gather_points(points: Tensor, index: Tensor) -> Tensor:
+    """Rows of a cloud by index: points or features `(B, N, C)`, index `(B, ...)` in int32 -> `(B, ..., C)`."""
+    if keras.config.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.gather(points, index, batch_dims=1)
+    flat = ops.reshape(index, (index.shape[0], -1, 1))
+    return ops.reshape(ops.take_along_axis(points, flat, axis=1), (*index.shape, points.shape[-1]))
+
+
+def as_points(points: Tensor, name: str) -> Tensor:
+    """`points` as a checked `(B, N, 3)` tensor of float32 or wider."""
+    points = ops.convert_to_tensor(points)
+    dtype = keras.backend.standardize_dtype(points.dtype)
+    if not keras.backend.is_float_dtype(dtype):
+        raise ValueError(f"{name} must hold floating-point coordinates, got dtype {dtype}; cast it to float32")
+    shape = tuple(points.shape)
+    if len(shape) != 3 or shape[-1] != 3:
+        raise ValueError(
+            f"{name} must be clouds of shape (batch, points, 3), got {shape}"
+            + ("; transpose its last two axes" if len(shape) == 3 and shape[1] == 3 else "")
+        )
+    if 0 in shape[:2]:
+        raise ValueError(f"{name} is empty: shape {shape}")
+    return points if dtype == "float64" else ops.cast(points, "float32")
+
+
+def _search(x: Tensor, y: Tensor, k: int | None, method: str, both: bool = False) -> tuple[Tensor, ...]:
+    """Indices from x to y, and from y to x if `both`; of one neighbour, or of k on a last axis."""
+    if method not in METHODS:
+        raise ValueError(f"method must be one of {METHODS}, got {method!r}")
+    if None not in (x.shape[0], y.shape[0]) and x.shape[0] != y.shape[0]:
+        raise ValueError(f"x and y must hold equally many clouds, got shapes {tuple(x.shape)} and {tuple(y.shape)}")
+    pairs = [(x, y), (y, x)] if both else [(x, y)]
+    if method == "kd_tree" or (method == "auto" and host.available()):
+        last = () if k is None else (k,)
+        results = host.call(
+            lambda a, b: _tree_search(a, b, k, both), x, y, shapes=[(q.shape[0], q.shape[1], *last) for q, _ in pairs]
+        )
+        return tuple(results)
+    return tuple(_brute_search(ops.stop_gradient(q), ops.stop_gradient(p), k) for q, p in pairs)
+
+
+def _tree_search(x: np.ndarray, y: np.ndarray, k: int | None, both: bool) -> list[np.ndarray]:
+    jobs = [(a, b, k) for a, b in zip(x, y, strict=True)]
+    if both:
+        jobs += [(b, a, k) for a, b in zip(x, y, strict=True)]
+    found = host.parallel(_tree_query, jobs)
+    return [np.stack(found[start : start + len(x)]) for start in range(0, len(jobs), len(x))]
+
+
+def _tree_query(x: np.ndarray, y: np.ndarray, k: int | None) -> np.ndarray:
+    """Indices into `y`; rows of `y` that are not finite are passed over, rows of `x` find any."""
+    x = np.ascontiguousarray(x)
+    if not np.isfinite(x).all():
+        x = np.where(np.isfinite(x), x, 0)
+    rows = np.flatnonzero(np.isfinite(y).all(axis=-1))
+    if not rows.size:
+        return np.zeros((len(x),) if k is None else (len(x), k), np.int32)
+    whole = rows.size == len(y)
+    _, index = KDTree(np.ascontiguousarray(y if whole else y[rows])).query(x, 1 if k is None else k)
+    index = index.reshape(len(x), -1).astype(np.int64)
+    # Too few points, or a distance beyond the dtype: the tree answers with the index past the last.
+    index = np.where(index < rows.size, index, np.minimum(index[:, :1], rows.size - 1))
+    index = (index if whole else rows[index]).astype(np.int32)
+    return index[:, 0] if k is None else index
+
+
+def _brute_search(x: Tensor, y: Tensor, k: int | None) -> Tensor:
+    """The difference form on blocks of queries, at most `BLOCK` distances at a time."""
+    y = ops.where(ops.any(ops.isnan(y), axis=-1, keepdims=True), FAR, y)
+    batch, n, m = x.shape[0], x.shape[1], y.shape[1]
+    if None not in (batch, n, m) and batch * n * m <= BLOCK:
+        return _closest(x, y, k)
+    block = max(1, BLOCK // ((batch or 1) * m)) if m is not None else 256
+    count = (ops.shape(x)[1] + block - 1) // block
+    padded = ops.concatenate([x, ops.zeros_like(x[:, :1]) + ops.zeros((1, block - 1, 1), x.dtype)], 1) if block > 1 else x
+    padded = padded[:, : count * block]
+    blocks = ops.transpose(ops.reshape(padded, (-1, count, block, 3)), (1, 0, 2, 3))
+    found = ops.map(lambda queries: _closest(queries, y, k), blocks)
+    found = ops.moveaxis(found, 0, 1)
+    last = () if k is None else (k,)
+    return ops.reshape(found, (-1, count * block, *last))[:, : ops.shape(x)[1]]
+
+
+def _closest(x: Tensor, y: Tensor, k: int | None) -> Tensor:
+    distance = 0.0
+    for axis in range(3):
+        distance += ops.square(ops.expand_dims(x[..., axis], 2) - ops.expand_dims(y[..., axis], 1))
+    if k is None:
+        return _argmin(distance)
+    negative, index = ops.top_k(-distance, k)
+    index = ops.cast(index, "int32")
+    return ops.where(negative > -FAR, index, index[..., :1])
+
+
+def _argmin(values: Tensor) -> Tensor:
+    # keras.ops.argmin on floats becomes an operator that LiteRT does not have; tf.argmin does not.
+    if keras.config.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.argmin(values, axis=-1, output_type=tf.int32)
+    return ops.cast(ops.argmin(values, axis=-1), "int32")
