@@ -1,7 +1,26 @@
-"""Functions of point tensors: neighbours, sampling, grouping, interpolation."""
+"""Functions of point tensors: neighbours, sampling, grouping, interpolation.
 
-from keras_wcd.ops.host import device_only as device_only
-from keras_wcd.ops.neighbors import gather_points as gather_points
-from keras_wcd.ops.neighbors import knn as knn
-from keras_wcd.ops.neighbors import nearest as nearest
-from keras_wcd.ops.neighbors import nearest_both as nearest_both
+Names are resolved at first use, so that what needs only NumPy (`keras_wcd.ops.sampling`) loads no framework.
+"""
+
+import importlib
+
+_HOMES = {
+    "device_only": "host",
+    "gather_points": "neighbors",
+    "knn": "neighbors",
+    "nearest": "neighbors",
+    "nearest_both": "neighbors",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str):
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"keras_wcd.ops.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'keras_wcd.ops' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -4,7 +4,7 @@ import numpy as np
 
 RULES = ("standard", "pointnet2")
 NEAR_ORIGIN = 1e-3
-"""Squared norm up to which the rule "pointnet2" passes a point over, as the CUDA operator of that name does."""
+"""Squared norm up to which the rule "pointnet2" passes a point over, as the operator of that name does."""
 
 
 def farthest_point_indices(points: np.ndarray, count: int, rule: str = "standard") -> np.ndarray:
@@ -12,9 +12,9 @@ def farthest_point_indices(points: np.ndarray, count: int, rule: str = "standard
 
     $$i_0 = 0, \qquad i_{k+1} = \arg\max_i \min_{j \le k} \lVert p_i - p_{i_j} \rVert^2$$
 
-    Ties go to the lowest index. Once every distinct place is taken the choice falls on duplicates, which is
-    always the lowest index that may be chosen. Rows that are not finite are padding and are never chosen; where
-    row 0 is padding the first row that is not starts.
+    Ties go to the lowest index. Once every distinct place is taken, the lowest index that may be chosen is
+    repeated. Rows that are not finite are padding and are never chosen; where row 0 is padding, the first row
+    that is not starts.
 
     Args:
         points: A cloud `(N, 3)`.
