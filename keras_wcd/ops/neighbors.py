@@ -109,7 +109,10 @@ def _search(x: Tensor, y: Tensor, k: int | None, method: str, both: bool = False
     if method == "kd_tree" or (method == "auto" and host.available()):
         last = () if k is None else (k,)
         results = host.call(
-            lambda a, b: _tree_search(a, b, k, both), x, y, shapes=[(q.shape[0], q.shape[1], *last) for q, _ in pairs]
+            lambda a, b: _tree_search(a, b, k, both),
+            x,
+            y,
+            shapes=[(q.shape[0], q.shape[1], *last) for q, _ in pairs],
         )
         return tuple(results)
     return tuple(_brute_search(ops.stop_gradient(q), ops.stop_gradient(p), k) for q, p in pairs)
@@ -148,8 +151,9 @@ def _brute_search(x: Tensor, y: Tensor, k: int | None) -> Tensor:
         return _closest(x, y, k)
     block = max(1, BLOCK // ((batch or 1) * m)) if m is not None else 256
     count = (ops.shape(x)[1] + block - 1) // block
-    padded = ops.concatenate([x, ops.zeros_like(x[:, :1]) + ops.zeros((1, block - 1, 1), x.dtype)], 1) if block > 1 else x
-    padded = padded[:, : count * block]
+    padded = ops.concatenate([x, ops.zeros_like(x[:, :1]) + ops.zeros((1, block, 1), x.dtype)], axis=1)[
+        :, : count * block
+    ]
     blocks = ops.transpose(ops.reshape(padded, (-1, count, block, 3)), (1, 0, 2, 3))
     found = ops.map(lambda queries: _closest(queries, y, k), blocks)
     found = ops.moveaxis(found, 0, 1)

@@ -1,0 +1,63 @@
+"""The density-aware Chamfer distance."""
+
+import keras
+from keras import ops
+
+from keras_wcd.losses.base import AbstractProfile, Side, positive
+from keras_wcd.types import Tensor
+
+
+@keras.saving.register_keras_serializable("keras_wcd")
+class DCD(AbstractProfile):
+    r"""Density-aware Chamfer distance (Wu et al., NeurIPS 2021), in [0, 1] where both clouds are of one size.
+
+    $$\frac12 \sum_\text{sides} \operatorname{mean}_i \left[ 1 -
+      e^{-\alpha d_i^2} \frac{r}{n(i)^{\lambda} + 10^{-6}} \right]$$
+
+    with n(i) the number of points on this side that share i's neighbour (no gradient flows through it) and r the
+    size of this side over that of the other.
+
+    Args:
+        alpha: Sharpness, in units of 1/distance squared.
+        n_lambda: Exponent of the count: 1 to measure, 0.5 in the published trainings.
+        non_reg: Take max(1, r) for r, so that a sparser side is not penalised.
+        **kwargs: Arguments of `AbstractChamfer`.
+    """
+
+    def __init__(self, alpha: float = 1000.0, n_lambda: float = 1.0, *, non_reg: bool = False, **kwargs):
+        super().__init__(**kwargs)
+        self.alpha = positive(alpha, "alpha")
+        if not n_lambda >= 0:
+            raise ValueError(f"n_lambda must not be negative, got {n_lambda}")
+        self.n_lambda = n_lambda
+        self.non_reg = non_reg
+
+    def profile(self, distance: Tensor) -> Tensor:
+        """The cost of a distance whose neighbour is shared by no other point."""
+        return 1 - ops.exp(-self.alpha * ops.square(distance))
+
+    def one_way(self, side: Side) -> Tensor:
+        """Half the mean cost of one side, `(B,)`."""
+        ratio = side.size / side.other_size
+        if self.non_reg:
+            ratio = ops.maximum(ratio, 1.0)
+        weight = ratio / (ops.power(_sharers(side), self.n_lambda) + 1e-6)
+        return side.mean(1 - ops.exp(-self.alpha * side.squared) * weight) / 2
+
+    def get_config(self) -> dict:
+        return {
+            **super().get_config(),
+            "alpha": self.alpha,
+            "n_lambda": self.n_lambda,
+            "non_reg": self.non_reg,
+        }
+
+
+def _sharers(side: Side) -> Tensor:
+    """How many points have the same neighbour as each point, itself included, `(B, N)`."""
+    batch = ops.shape(side.index)[0]
+    rows = ops.cast(side.other_rows, "int32")
+    row = ops.reshape(side.index + ops.expand_dims(ops.arange(batch, dtype="int32"), 1) * rows, (-1,))
+    ones = ops.ones_like(side.squared) if side.valid is None else ops.cast(side.valid, side.squared.dtype)
+    count = ops.segment_sum(ops.reshape(ones, (-1,)), row, num_segments=batch * side.other_rows)
+    return ops.stop_gradient(ops.maximum(ops.reshape(ops.take(count, row), ops.shape(side.index)), 1.0))
