@@ -6,11 +6,14 @@ Names are resolved at first use, so that what needs only NumPy (`keras_wcd.ops.s
 import importlib
 
 _HOMES = {
+    "ball_query": "points",
     "device_only": "host",
+    "farthest_point_sampling": "points",
     "gather_points": "neighbors",
     "knn": "neighbors",
     "nearest": "neighbors",
     "nearest_both": "neighbors",
+    "three_interpolate": "points",
 }
 
 __all__ = sorted(_HOMES)

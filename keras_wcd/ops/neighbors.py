@@ -1,5 +1,7 @@
 """Nearest neighbours: the one place where distances between clouds are computed."""
 
+from collections.abc import Callable
+
 import keras
 import numpy as np
 from keras import ops
@@ -11,6 +13,8 @@ from keras_wcd.types import Tensor
 METHODS = ("auto", "kd_tree", "brute")
 BLOCK = 2**22
 """Entries of the largest block of pairwise distances that the brute form holds at once."""
+QUERIES = 512
+"""Queries of a block where the sizes are not known while tracing."""
 FAR = 1e18
 """Where padding is moved to: its square is finite in float32 and beyond any scan."""
 
@@ -35,14 +39,14 @@ def nearest(x: Tensor, y: Tensor, *, method: str = "auto") -> tuple[Tensor, Tens
     Raises:
         ValueError: for other shapes, an empty cloud, an integer dtype or an unknown method.
     """
-    x, y = as_points(x, "x"), as_points(y, "y")
+    x, y = as_pair(x, y)
     index = _search(x, y, None, method)[0]
     return squared_distance(x, y, index), index
 
 
 def nearest_both(x: Tensor, y: Tensor, *, method: str = "auto") -> tuple[Tensor, Tensor]:
     """Indices of `nearest(x, y)` `(B, N)` and of `nearest(y, x)` `(B, M)`, searched side by side."""
-    x, y = as_points(x, "x"), as_points(y, "y")
+    x, y = as_pair(x, y)
     there, back = _search(x, y, None, method, both=True)
     return there, back
 
@@ -60,7 +64,7 @@ def knn(x: Tensor, y: Tensor, k: int, *, method: str = "auto") -> tuple[Tensor, 
     Returns:
         Squared distances `(B, N, k)`, differentiable, and indices `(B, N, k)` in int32.
     """
-    x, y = as_points(x, "x"), as_points(y, "y")
+    x, y = as_pair(x, y)
     if y.shape[1] is not None and not 1 <= k <= y.shape[1]:
         raise ValueError(f"k must lie between 1 and the number of points in y ({y.shape[1]}), got {k}")
     index = _search(x, y, k, method)[0]
@@ -99,22 +103,25 @@ def as_points(points: Tensor, name: str) -> Tensor:
     return points if dtype == "float64" else ops.cast(points, "float32")
 
 
+def as_pair(x: Tensor, y: Tensor, x_name: str = "x", y_name: str = "y") -> tuple[Tensor, Tensor]:
+    """Two batches of equally many clouds, checked, in the wider of their dtypes."""
+    x, y = as_points(x, x_name), as_points(y, y_name)
+    if None not in (x.shape[0], y.shape[0]) and x.shape[0] != y.shape[0]:
+        raise ValueError(
+            f"{x_name} and {y_name} must hold equally many clouds, got shapes {tuple(x.shape)} and {tuple(y.shape)}"
+        )
+    dtype = keras.backend.result_type(x.dtype, y.dtype)
+    return ops.cast(x, dtype), ops.cast(y, dtype)
+
+
 def _search(x: Tensor, y: Tensor, k: int | None, method: str, both: bool = False) -> tuple[Tensor, ...]:
     """Indices from x to y, and from y to x if `both`; of one neighbour, or of k on a last axis."""
     if method not in METHODS:
         raise ValueError(f"method must be one of {METHODS}, got {method!r}")
-    if None not in (x.shape[0], y.shape[0]) and x.shape[0] != y.shape[0]:
-        raise ValueError(f"x and y must hold equally many clouds, got shapes {tuple(x.shape)} and {tuple(y.shape)}")
     pairs = [(x, y), (y, x)] if both else [(x, y)]
     if method == "kd_tree" or (method == "auto" and host.available()):
-        last = () if k is None else (k,)
-        results = host.call(
-            lambda a, b: _tree_search(a, b, k, both),
-            x,
-            y,
-            shapes=[(q.shape[0], q.shape[1], *last) for q, _ in pairs],
-        )
-        return tuple(results)
+        shapes = [(*q.shape[:2],) if k is None else (*q.shape[:2], k) for q, _ in pairs]
+        return tuple(host.call(lambda a, b: _tree_search(a, b, k, both), x, y, shapes=shapes))
     return tuple(_brute_search(ops.stop_gradient(q), ops.stop_gradient(p), k) for q, p in pairs)
 
 
@@ -146,19 +153,22 @@ def _tree_query(x: np.ndarray, y: np.ndarray, k: int | None) -> np.ndarray:
 def _brute_search(x: Tensor, y: Tensor, k: int | None) -> Tensor:
     """The difference form on blocks of queries, at most `BLOCK` distances at a time."""
     y = ops.where(ops.any(ops.isnan(y), axis=-1, keepdims=True), FAR, y)
+    return in_blocks(lambda queries: _closest(queries, y, k), x, y)
+
+
+def in_blocks(search: Callable[[Tensor], Tensor], x: Tensor, y: Tensor) -> Tensor:
+    """`search(x)` of shape `(B, N, ...)`, on blocks of `x` that pair with `y` in at most `BLOCK` entries each."""
     batch, n, m = x.shape[0], x.shape[1], y.shape[1]
-    if None not in (batch, n, m) and batch * n * m <= BLOCK:
-        return _closest(x, y, k)
-    block = max(1, BLOCK // ((batch or 1) * m)) if m is not None else 256
+    known = None not in (batch, m)
+    block = max(1, BLOCK // (batch * m)) if known else QUERIES
+    if n is not None and n <= block:
+        return search(x)
     count = (ops.shape(x)[1] + block - 1) // block
-    padded = ops.concatenate([x, ops.zeros_like(x[:, :1]) + ops.zeros((1, block, 1), x.dtype)], axis=1)[
-        :, : count * block
-    ]
+    padding = ops.zeros_like(x[:, :1]) + ops.zeros((1, block, 1), x.dtype)
+    padded = ops.concatenate([x, padding], axis=1)[:, : count * block]
     blocks = ops.transpose(ops.reshape(padded, (-1, count, block, 3)), (1, 0, 2, 3))
-    found = ops.map(lambda queries: _closest(queries, y, k), blocks)
-    found = ops.moveaxis(found, 0, 1)
-    last = () if k is None else (k,)
-    return ops.reshape(found, (-1, count * block, *last))[:, : ops.shape(x)[1]]
+    found = ops.moveaxis(ops.map(search, blocks), 0, 1)
+    return ops.reshape(found, (-1, count * block, *found.shape[3:]))[:, : ops.shape(x)[1]]
 
 
 def _closest(x: Tensor, y: Tensor, k: int | None) -> Tensor:
