@@ -1,0 +1,47 @@
+"""The operators of a LiteRT file, read from its flatbuffer."""
+
+import os
+import struct
+
+from ai_edge_litert import schema_py_generated as schema
+from keras_wcd.export.files import existing_file
+
+_NAMES = {code: name for name, code in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
+
+
+def operators(path: str | os.PathLike) -> list[str]:
+    """Names of the operators that a `.tflite` file uses, in every subgraph, sorted, each once.
+
+    A builtin operator has its name in the format's schema, such as `FULLY_CONNECTED`; any other the name it was
+    given, such as `FlexMaxPool3D`.
+
+    Raises:
+        ValueError: where there is no such file, or it is no LiteRT model.
+    """
+    path = existing_file(path)
+    try:
+        return sorted(set(_used(path.read_bytes())))
+    except (struct.error, IndexError, TypeError) as error:
+        raise ValueError(f"{str(path)!r} is not a LiteRT model, or it is damaged: {error}") from error
+
+
+def foreign(content: bytes) -> list[str]:
+    """Names of the operators of a model's bytes that are not builtin, Flex or custom."""
+    return sorted(set(_used(content)) - set(_NAMES.values()))
+
+
+def _used(content: bytes) -> list[str]:
+    if content[4:8] != b"TFL3":
+        raise TypeError("the mark TFL3 is missing from its head")
+    model = schema.Model.GetRootAs(content)
+    names = [_operator_name(model.OperatorCodes(i)) for i in range(model.OperatorCodesLength())]
+    graphs = [model.Subgraphs(i) for i in range(model.SubgraphsLength())]
+    return [names[g.Operators(i).OpcodeIndex()] for g in graphs for i in range(g.OperatorsLength())]
+
+
+def _operator_name(code: schema.OperatorCode) -> str:
+    if code.CustomCode() is not None:
+        return code.CustomCode().decode()
+    # Codes below 127 stand in the older one-byte field as well; the larger of both is meant.
+    number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+    return _NAMES.get(number, f"operator {number}")

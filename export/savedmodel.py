@@ -1,0 +1,44 @@
+"""A model as a SavedModel folder, for TensorFlow Serving and as the way to LiteRT."""
+
+import os
+from pathlib import Path
+
+import keras
+from keras_wcd.export.files import folder_target, replacing
+from keras_wcd.export.graph import batch_size, serving_function
+from keras_wcd.export.quiet import quiet
+
+from keras_wcd.ops import device_only
+
+
+def to_saved_model(model: keras.Model, path: str | os.PathLike, num_points: int = 2048) -> Path:
+    """Write `model` as a SavedModel whose serving signature maps `points` `(B, num_points, 3)` to the last cloud.
+
+    B is free unless the model is bound to a number of clouds. Nothing in the folder calls the host.
+
+    Args:
+        model: Any model from one cloud to a cloud or to a tuple of clouds, coarse to fine.
+        path: Folder to write; one that holds a SavedModel is replaced.
+        num_points: Points of the clouds that the folder takes.
+
+    Returns:
+        The path.
+
+    Raises:
+        ValueError: where the model is not of this kind, or `path` cannot be written without loss.
+    """
+    path = folder_target(path)
+    with replacing(path) as new:
+        write_archive(model, new, num_points, batch_size(model))
+    return path
+
+
+def write_archive(model: keras.Model, folder: Path, num_points: int, batch: int | None) -> int | None:
+    """Write the SavedModel and return the number of points that it answers with, None where that varies."""
+    serve = serving_function(model, num_points, batch)
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    archive.add_endpoint("serve", serve)
+    with device_only(), quiet():
+        archive.write_out(str(folder), verbose=False)
+    return serve.get_concrete_function().output_shapes[1]

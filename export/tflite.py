@@ -1,0 +1,87 @@
+"""A model as a LiteRT file of builtin operators only."""
+
+import os
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+import keras
+from keras_wcd.export.clouds import each_cloud
+from keras_wcd.export.files import file_target, replacing
+from keras_wcd.export.metadata import describe, embed
+from keras_wcd.export.opcodes import foreign
+from keras_wcd.export.quiet import quiet
+from keras_wcd.export.savedmodel import write_archive
+
+QUANTIZATIONS = (None, "float16", "dynamic", "int8")
+
+
+def to_tflite(
+    model: keras.Model,
+    path: str | os.PathLike,
+    quantization: str | None = None,
+    calibration: Iterable | None = None,
+    num_points: int = 2048,
+) -> Path:
+    """Write `model` as a `.tflite` file that maps `(1, num_points, 3)` to the last cloud, in float32.
+
+    Args:
+        model: Any model from one cloud to a cloud or to a tuple of clouds, coarse to fine.
+        path: File to write.
+        quantization: `"float16"` halves the weights, `"dynamic"` stores them in 8 bits and computes in 8 bits
+            where LiteRT can, `"int8"` also fixes the range of the activations (what has no 8-bit form stays
+            float32); input and output are float32 always.
+        calibration: For `"int8"`, finitely many clouds `(N, 3)` or `(B, N, 3)`, in the frame of the model's
+            input, of any N; one to two hundred typical ones will do.
+        num_points: Points of the cloud that the file takes.
+
+    Returns:
+        The path.
+
+    Raises:
+        ValueError: where an argument is not of this kind, or the model needs an operator that is not builtin.
+    """
+    if quantization not in QUANTIZATIONS:
+        raise ValueError(f"quantization must be one of {QUANTIZATIONS}, got {quantization!r}")
+    path = file_target(path)
+    if quantization == "int8":
+        calibration = list(each_cloud(calibration, "calibration", num_points))
+    with tempfile.TemporaryDirectory() as folder:
+        points_out = write_archive(model, Path(folder) / "model", num_points, batch=1)
+        content = _convert(Path(folder) / "model", quantization, calibration)
+    others = foreign(content)
+    if others:
+        raise _not_builtin(others)
+    with replacing(path) as new:
+        new.write_bytes(embed(content, describe(model, num_points, points_out, quantization)))
+    return path
+
+
+def _convert(folder: Path, quantization: str | None, calibration: list | None) -> bytes:
+    import tensorflow as tf
+    from tensorflow.lite.python.convert_phase import ConverterError
+
+    with quiet():
+        converter = tf.lite.TFLiteConverter.from_saved_model(str(folder))
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+        if quantization:
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if quantization == "float16":
+            converter.target_spec.supported_types = [tf.float16]
+        if quantization == "int8":
+            converter.target_spec.supported_ops.insert(0, tf.lite.OpsSet.TFLITE_BUILTINS_INT8)
+            converter.representative_dataset = lambda: ([cloud] for cloud in calibration)
+        try:
+            return converter.convert()
+        except ConverterError as error:
+            names = {found.operator.name for found in error.errors if found.operator.name}
+            if names:
+                raise _not_builtin(names) from error
+            raise ValueError(f"LiteRT cannot convert the model: {error}") from error
+
+
+def _not_builtin(names: Iterable[str]) -> ValueError:
+    return ValueError(
+        f"the model needs operators that LiteRT does not have builtin: {', '.join(sorted(names))}; "
+        "express them by others"
+    )

@@ -1,0 +1,136 @@
+"""Whether an exported file answers as its model does."""
+
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+from keras_wcd.export.clouds import each_cloud, flat
+from keras_wcd.export.files import is_saved_model
+from keras_wcd.export.graph import answer
+from keras_wcd.export.quiet import quiet
+from keras_wcd.export.runtime import Model, as_cloud, read_metadata
+from scipy.spatial import KDTree
+
+TOLERANCES = {None: 1e-4, "float16": 1e-2, "dynamic": 5e-2, "int8": 1e-1}
+"""By quantization, the largest distance accepted; the frame's bounding box has diagonal 1."""
+
+
+@dataclass(frozen=True)
+class Verification:
+    """How far the answers of a file lie from those of its model.
+
+    Attributes:
+        clouds: Number of clouds compared.
+        largest_difference: Largest absolute difference of a coordinate, points compared by index.
+        mean_difference: Mean absolute difference of the coordinates, points compared by index.
+        largest_distance: Largest distance of a point of either answer to the nearest of the other, whatever the
+            order of the points.
+        cd_l1: CD-L1 x 1000 between the two answers, mean over the clouds.
+        cd_l1_change: CD-L1 x 1000 to the truth, of the file minus of the model, mean over the clouds; None where
+            no truth was given.
+        tolerance: What `largest_distance` was held to.
+    """
+
+    clouds: int
+    largest_difference: float
+    mean_difference: float
+    largest_distance: float
+    cd_l1: float
+    cd_l1_change: float | None
+    tolerance: float
+
+
+def verify(
+    model: keras.Model,
+    path: str | os.PathLike,
+    clouds: Iterable,
+    tolerance: float | None = None,
+    truth: Iterable | None = None,
+) -> Verification:
+    """Compare a `.tflite` file or a SavedModel folder with the model it was written from.
+
+    The answers are compared as sets: where a network selects points, rounding may change their order. It may
+    also change the selection itself, which a small `tolerance` then reports.
+
+    Args:
+        model: The model.
+        path: What `to_tflite` or `to_saved_model` wrote.
+        clouds: Partial clouds `(N, 3)` or `(B, N, 3)` in the model's frame; resampled to the size the file takes.
+        tolerance: Largest distance of a point to the nearest of the other answer; by default 1e-4, for float16
+            1e-2, for dynamic 5e-2, for int8 1e-1.
+        truth: Complete clouds in the order of `clouds`, to report the change in CD-L1 as well.
+
+    Raises:
+        ValueError: beyond the tolerance, where the answers have different shapes or are not finite, or for wrong
+            input.
+    """
+    exported, points_in, quantization = _open(path)
+    tolerance = TOLERANCES[quantization] if tolerance is None else tolerance
+    truth = None if truth is None else [as_cloud(points) for points in flat(truth)]
+    rows = []
+    for i, points in enumerate(each_cloud(clouds, "clouds", points_in)):
+        if truth is not None and i >= len(truth):
+            raise ValueError(f"truth must hold one cloud for each of clouds, got {len(truth)}")
+        pair = keras.ops.convert_to_numpy(answer(model, points))[0], exported(points)
+        rows.append(_compare(*pair, None if truth is None else truth[i], f"cloud {i} of {os.fspath(path)!r}"))
+    if truth is not None and len(truth) != len(rows):
+        raise ValueError(f"truth must hold one cloud for each of clouds ({len(rows)}), got {len(truth)}")
+    largest, mean, distance, cd_l1, change = np.array(rows, np.float64).T
+    report = Verification(
+        clouds=len(rows),
+        largest_difference=float(largest.max()),
+        mean_difference=float(mean.mean()),
+        largest_distance=float(distance.max()),
+        cd_l1=float(cd_l1.mean()),
+        cd_l1_change=None if truth is None else float(change.mean()),
+        tolerance=tolerance,
+    )
+    excess = report.largest_distance - tolerance
+    if not excess <= 0:
+        raise ValueError(
+            f"{os.fspath(path)!r} differs from the model by {report.largest_distance:.3g} "
+            f"(CD-L1 x 1000: {report.cd_l1:.3g}), which is {excess:.3g} beyond the tolerance {tolerance:g}"
+        )
+    return report
+
+
+def _open(path: str | os.PathLike) -> tuple[Callable, int, str | None]:
+    """The exported function from `(1, N, 3)` to `(M, 3)`, its N and its quantization."""
+    if not is_saved_model(path):
+        record, model = read_metadata(path), Model(path)
+        return lambda points: model(points[0]), model.points_in, record["quantization"]
+    import tensorflow as tf
+
+    with quiet():
+        loaded = tf.saved_model.load(os.fspath(path))
+    serve = loaded.signatures["serving_default"]
+    ((name, signature),) = serve.structured_input_signature[1].items()
+
+    def exported(points: np.ndarray) -> np.ndarray:
+        # The loaded object owns the variables: naming it here keeps it alive.
+        return next(iter(loaded.signatures["serving_default"](**{name: tf.constant(points)}).values())).numpy()[0]
+
+    return exported, signature.shape[1], None
+
+
+def _compare(expected: np.ndarray, found: np.ndarray, truth: np.ndarray | None, where: str) -> tuple:
+    if expected.shape != found.shape:
+        raise ValueError(f"{where}: the model answers with shape {expected.shape}, the file with {found.shape}")
+    for name, points in (("model", expected), ("file", found)):
+        if not np.isfinite(points).all():
+            raise ValueError(f"{where}: the answer of the {name} is not finite")
+    difference = np.abs(expected.astype(np.float64) - found)
+    there, back = _distances(expected, found)
+    change = np.nan if truth is None else _cd_l1(truth, found) - _cd_l1(truth, expected)
+    return difference.max(), difference.mean(), max(there.max(), back.max()), _cd_l1(expected, found), change
+
+
+def _cd_l1(x: np.ndarray, y: np.ndarray) -> float:
+    there, back = _distances(x, y)
+    return 1000 * (there.mean() + back.mean()) / 2
+
+
+def _distances(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return KDTree(y).query(x)[0], KDTree(x).query(y)[0]
