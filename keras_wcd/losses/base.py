@@ -8,7 +8,7 @@ import re
 import keras
 from keras import ops
 
-from keras_wcd.ops.neighbors import as_points, nearest, nearest_both, squared_distance
+from keras_wcd.ops.neighbors import as_pair, as_points, is_padding, nearest, nearest_both, squared_distance
 from keras_wcd.types import Tensor
 
 
@@ -94,13 +94,8 @@ class AbstractChamfer(keras.losses.Loss, abc.ABC):
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """The loss of every cloud, `(B,)`."""
-        y_true, y_pred = as_points(y_true, "y_true"), as_points(y_pred, "y_pred")
-        if None not in (y_true.shape[0], y_pred.shape[0]) and y_true.shape[0] != y_pred.shape[0]:
-            raise ValueError(
-                "y_true and y_pred must hold equally many clouds, "
-                f"got shapes {tuple(y_true.shape)} and {tuple(y_pred.shape)}"
-            )
-        valid = ops.logical_not(ops.any(ops.isnan(y_true), axis=-1))
+        y_pred, y_true = as_pair(y_pred, y_true, "y_pred", "y_true")
+        valid = ops.logical_not(is_padding(y_true))
         count = ops.sum(ops.cast(valid, y_pred.dtype), axis=-1, keepdims=True)
         there, back = self._search(y_true, y_pred)
         y_true = ops.where(ops.expand_dims(valid, -1), y_true, 0.0)
