@@ -11,7 +11,8 @@ from keras_wcd.types import Tensor
 if TYPE_CHECKING:
     import tensorflow as tf
 
-HOST_OPERATORS = ("PyFunc", "PyFuncStateless", "EagerPyFunc")
+HOST_OPERATORS = {"PyFunc", "PyFuncStateless", "EagerPyFunc"}
+LOOPS = {"While", "StatelessWhile"}
 
 
 def answer(model: Callable, points: Tensor) -> Tensor:
@@ -47,18 +48,24 @@ def serving_function(model: keras.Model, num_points: int, batch: int | None) -> 
     serve = tf.function(lambda points: answer(model, points), input_signature=signature, autograph=False)
     with device_only():
         try:
-            graph = serve.get_concrete_function().graph.as_graph_def()
+            serve.get_concrete_function()
         except (ValueError, TypeError, tf.errors.OpError) as error:
             raise ValueError(
                 f"cannot trace model {_name(model)} on clouds ({batch}, {num_points}, 3): {error}"
             ) from error
-    nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
-    found = sorted({node.op for node in nodes} & set(HOST_OPERATORS))
+    found = sorted(graph_operators(serve) & HOST_OPERATORS)
     if found:
         raise ValueError(
             f"model {_name(model)} calls Python on the host ({', '.join(found)}), which no export can hold"
         )
     return serve
+
+
+def graph_operators(serve: "tf.types.experimental.GenericFunction") -> set[str]:
+    """Names of TensorFlow's operators in a traced function and in those that it calls."""
+    graph = serve.get_concrete_function().graph.as_graph_def()
+    inner = (node for function in graph.library.function for node in function.node_def)
+    return {node.op for node in (*graph.node, *inner)}
 
 
 def batch_size(model: keras.Model) -> int | None:

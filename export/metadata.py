@@ -10,6 +10,9 @@ from keras_wcd.export.runtime import METADATA
 
 import keras_wcd
 
+SEEN = 0.98
+"""Share of the whole shape's bounding-box diagonal that a partial view spans, as `CompletionModel.complete` has it."""
+
 
 def describe(model: keras.Model, points_in: int, points_out: int | None, quantization: str | None) -> dict:
     """The record of an export; the frame is the one that the networks are trained in."""
@@ -18,7 +21,7 @@ def describe(model: keras.Model, points_in: int, points_out: int | None, quantiz
         "version": keras_wcd.__version__,
         "points_in": points_in,
         "points_out": points_out,
-        "normalization": "partial",
+        "normalization": {"rule": "partial", "seen": SEEN},
         "frame": {"center": "bounding box", "diagonal": 1.0, "up": "+y", "front": "+x"},
         "backbone": type(model).__name__,
         "name": model.name,

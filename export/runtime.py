@@ -18,7 +18,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 METADATA = "keras_wcd"
 """Name of the library's entry in a file's metadata."""
-NORMALIZATIONS = ("partial", None)
+NORMALIZATIONS = ("partial", "bbox", None)
 CANDIDATES = 8
 """Farthest point sampling looks at no more than this many points for each that it keeps."""
 
@@ -36,8 +36,9 @@ def complete(
         tflite_path: File written by `keras_wcd.export.to_tflite`.
         points: Partial cloud `(N, 3)` of any N >= 1. Its axes must be those of the file's metadata (`frame`:
             y up, front +x for the library's networks); its place and size are free.
-        normalize: `"partial"` moves the cloud's bounding box to the origin and scales its diagonal to that of
-            the frame, and takes the answer back; `None` leaves the cloud as it is.
+        normalize: `"partial"` moves the cloud's bounding box to the origin and scales its diagonal to what a
+            view of a whole shape spans of the file's frame, and takes the answer back; `"bbox"` scales it to
+            the frame itself; `None` leaves the cloud as it is.
         threads: Threads of the interpreter, LiteRT's own choice by default.
 
     Returns:
@@ -61,10 +62,11 @@ class Completer:
             raise ValueError(f"normalize must be one of {NORMALIZATIONS}, got {normalize!r}")
         points = as_cloud(points)
         center, scale = np.zeros(3), 1.0
-        if normalize == "partial":
+        if normalize:
             center, diagonal = bounding_box(points)
+            seen = self.metadata["normalization"]["seen"] if normalize == "partial" else 1.0
             # A single point has no size: its completion keeps the frame's.
-            scale = (diagonal or 1.0) / self.metadata["frame"]["diagonal"]
+            scale = diagonal / seen / self.metadata["frame"]["diagonal"] or 1.0
         answer = self.model(resample((points - center) / scale, self.metadata["points_in"]))
         return (answer * scale + center).astype(np.float32)
 

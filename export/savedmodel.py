@@ -1,6 +1,7 @@
 """A model as a SavedModel folder, for TensorFlow Serving and as the way to LiteRT."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -29,16 +30,14 @@ def to_saved_model(model: keras.Model, path: str | os.PathLike, num_points: int 
     """
     path = folder_target(path)
     with replacing(path) as new:
-        write_archive(model, new, num_points, batch_size(model))
+        write_archive(model, serving_function(model, num_points, batch_size(model)), new)
     return path
 
 
-def write_archive(model: keras.Model, folder: Path, num_points: int, batch: int | None) -> int | None:
-    """Write the SavedModel and return the number of points that it answers with, None where that varies."""
-    serve = serving_function(model, num_points, batch)
+def write_archive(model: keras.Model, serve: Callable, folder: Path) -> None:
+    """Write a SavedModel that serves the traced function `serve` of `model`."""
     archive = keras.export.ExportArchive()
     archive.track(model)
     archive.add_endpoint("serve", serve)
     with device_only(), quiet():
         archive.write_out(str(folder), verbose=False)
-    return serve.get_concrete_function().output_shapes[1]

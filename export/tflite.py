@@ -8,6 +8,7 @@ from pathlib import Path
 import keras
 from keras_wcd.export.clouds import each_cloud
 from keras_wcd.export.files import file_target, replacing
+from keras_wcd.export.graph import LOOPS, graph_operators, serving_function
 from keras_wcd.export.metadata import describe, embed
 from keras_wcd.export.opcodes import foreign
 from keras_wcd.export.quiet import quiet
@@ -39,19 +40,28 @@ def to_tflite(
         The path.
 
     Raises:
-        ValueError: where an argument is not of this kind, or the model needs an operator that is not builtin.
+        ValueError: where an argument is not of this kind, the model needs an operator that is not builtin, or `"int8"`
+            is asked of a model with loops.
     """
     if quantization not in QUANTIZATIONS:
         raise ValueError(f"quantization must be one of {QUANTIZATIONS}, got {quantization!r}")
     path = file_target(path)
     if quantization == "int8":
         calibration = list(each_cloud(calibration, "calibration", num_points))
+    serve = serving_function(model, num_points, batch=1)
+    if quantization == "int8" and graph_operators(serve) & LOOPS:
+        # TensorFlow's calibrator ends the process with a segmentation fault there (2.21).
+        raise ValueError(
+            f"quantization 'int8' cannot calibrate the loops of model {model.name!r} "
+            "(farthest point sampling is one); use 'dynamic' or 'float16'"
+        )
     with tempfile.TemporaryDirectory() as folder:
-        points_out = write_archive(model, Path(folder) / "model", num_points, batch=1)
+        write_archive(model, serve, Path(folder) / "model")
         content = _convert(Path(folder) / "model", quantization, calibration)
     others = foreign(content)
     if others:
         raise _not_builtin(others)
+    points_out = serve.get_concrete_function().output_shapes[1]
     with replacing(path) as new:
         new.write_bytes(embed(content, describe(model, num_points, points_out, quantization)))
     return path

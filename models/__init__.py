@@ -1,1 +1,13 @@
+"""Networks for point cloud completion, and `BACKBONES`, the table of them."""
 
+from keras_wcd.models.base import CompletionModel as CompletionModel
+from keras_wcd.models.convert import load_official_weights as load_official_weights
+from keras_wcd.models.foldingnet import FoldingNet as FoldingNet
+from keras_wcd.models.pcn import PCN as PCN
+from keras_wcd.models.presets import PRESETS as PRESETS
+
+BACKBONES: dict[str, type[CompletionModel]] = {
+    "foldingnet": FoldingNet,
+    "pcn": PCN,
+}
+"""Every network by its key; `BACKBONES[key]()` is its configuration for PCN's data (16384 points)."""

@@ -17,9 +17,6 @@ def gradient(function, x, second=False):
     if BACKEND == "jax":
         import jax
 
-        if x.dtype == np.float64:
-            with jax.enable_x64(True):
-                return np.asarray(_jax(function, second)(jax.numpy.asarray(x)))
         return np.asarray(_jax(function, second)(x))
     import torch
 

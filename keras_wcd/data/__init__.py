@@ -1,1 +1,33 @@
+"""Clouds to train and test on: files, data sets, virtual scans. Knows no network and no loss.
 
+Names are resolved at first use; nothing here loads a framework before `to_tf_data` does.
+"""
+
+import importlib
+
+_HOMES = {
+    "Camera": "views",
+    "DATASETS": "datasets",
+    "Frame": "points",
+    "Mesh": "meshes",
+    "Shapes8": "shapes",
+    "fps_order": "points",
+    "random_rotation": "views",
+    "read_points": "formats",
+    "resample": "points",
+    "sample_surface": "meshes",
+    "scan": "views",
+    "write_points": "formats",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str):
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"keras_wcd.data.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'keras_wcd.data' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -152,12 +152,13 @@ def _tree_query(x: np.ndarray, y: np.ndarray, k: int | None) -> np.ndarray:
     if not np.isfinite(x).all():
         x = np.where(np.isfinite(x), x, 0)
     _, index = KDTree(np.ascontiguousarray(y), leafsize=LEAF).query(np.ascontiguousarray(x), k or 1)
-    index = index.reshape((len(x),) if k is None else (len(x), k)).astype(np.int32)
+    index = index.reshape((len(x),) if k is None else (len(x), k))
     if index.max() >= len(y):
-        # Too few points, or a distance beyond the dtype: the tree answers with the index past the last.
+        # Too few points, or a distance beyond the dtype: the tree answers with the largest unsigned integer,
+        # which must be seen before the cast makes it negative.
         nearest_index = index if k is None else index[:, :1]
         index = np.where(index < len(y), index, np.minimum(nearest_index, len(y) - 1))
-    return index if rows is None else rows[index].astype(np.int32)
+    return (index if rows is None else rows[index]).astype(np.int32)
 
 
 def _brute_search(x: Tensor, y: Tensor, k: int | None) -> Tensor:

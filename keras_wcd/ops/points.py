@@ -158,7 +158,8 @@ def _as_features(features: Tensor, points: Tensor) -> Tensor:
 
 
 def _sample_on_host(points: np.ndarray, count: int, rule: str) -> list[np.ndarray]:
-    return [np.stack(host.parallel(farthest_point_indices, [(cloud, count, rule) for cloud in points]))]
+    # One cloud after another: its many short NumPy calls would only pass Python's lock between threads.
+    return [np.stack([farthest_point_indices(cloud, count, rule) for cloud in points])]
 
 
 def _sample_in_loop(points: Tensor, count: int, rule: str) -> Tensor:

@@ -46,9 +46,7 @@ def farthest_point_indices(points: np.ndarray, count: int, rule: str = "standard
     return _walk(x, y, z, np.where(allowed, dtype(np.inf), dtype(-1)), count, int(finite.argmax()))
 
 
-def _walk(
-    x: np.ndarray, y: np.ndarray, z: np.ndarray, distance: np.ndarray, count: int, start: int
-) -> np.ndarray:
+def _walk(x: np.ndarray, y: np.ndarray, z: np.ndarray, distance: np.ndarray, count: int, start: int) -> np.ndarray:
     """The loop of the sampling; `distance` is -1 for points that may not be chosen, and is overwritten."""
     chosen = np.empty(count, np.int32)
     new, square = np.empty_like(x), np.empty_like(x)

@@ -74,8 +74,9 @@ def test_gradient_equals_finite_differences(name, clouds):
         return np.mean([oracles.value(one_way(name), t, x) for t, x in zip(true, p, strict=True)])
 
     expected = (value(pred + step * direction) - value(pred - step * direction)) / (2 * step)
-    found = np.sum(gradient(lambda p: loss(true, p), pred) * direction)
-    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-9)
+    terms = gradient(lambda p: loss(true, p), pred) * direction
+    # JAX answers in float32 outside its 64-bit mode: the terms cancel, their rounding does not.
+    np.testing.assert_allclose(terms.sum(), expected, rtol=1e-6, atol=1e-6 * np.abs(terms).sum())
 
 
 COINCIDENT = np.random.default_rng(2).normal(size=(2, 30, 3)).astype("float32")
