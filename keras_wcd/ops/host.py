@@ -39,6 +39,11 @@ def available() -> bool:
 
 def call(function: Callable, *tensors: Tensor, shapes: Iterable[tuple]) -> list[Tensor]:
     """Results of a NumPy `function` that returns int32 arrays of the given static `shapes`; no gradient."""
+    if keras.config.backend() != "tensorflow":
+        raise ValueError(
+            f"a search on the host needs Keras's TensorFlow backend, the backend is {keras.config.backend()!r}; "
+            'leave method at "auto"'
+        )
     import tensorflow as tf
 
     tensors = [tf.stop_gradient(t) for t in tensors]
