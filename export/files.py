@@ -40,14 +40,6 @@ def replacing(path: Path) -> Iterator[Path]:
         os.replace(new, path)
 
 
-def existing_file(path: str | os.PathLike) -> Path:
-    """`path` of a file to read; ValueError where there is none."""
-    path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"no such file: {str(path)!r}")
-    return path
-
-
 def _with_parent(path: str | os.PathLike) -> Path:
     path = Path(path)
     if not path.parent.is_dir():

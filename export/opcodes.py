@@ -1,10 +1,10 @@
 """The operators of a LiteRT file, read from its flatbuffer."""
 
 import os
-import struct
+from pathlib import Path
 
 from ai_edge_litert import schema_py_generated as schema
-from keras_wcd.export.files import existing_file
+from keras_wcd.export.runtime import open_model
 
 _NAMES = {code: name for name, code in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
 
@@ -18,11 +18,8 @@ def operators(path: str | os.PathLike) -> list[str]:
     Raises:
         ValueError: where there is no such file, or it is no LiteRT model.
     """
-    path = existing_file(path)
-    try:
-        return sorted(set(_used(path.read_bytes())))
-    except (struct.error, IndexError, TypeError) as error:
-        raise ValueError(f"{str(path)!r} is not a LiteRT model, or it is damaged: {error}") from error
+    open_model(path)
+    return sorted(set(_used(Path(path).read_bytes())))
 
 
 def foreign(content: bytes) -> list[str]:
@@ -31,8 +28,6 @@ def foreign(content: bytes) -> list[str]:
 
 
 def _used(content: bytes) -> list[str]:
-    if content[4:8] != b"TFL3":
-        raise TypeError("the mark TFL3 is missing from its head")
     model = schema.Model.GetRootAs(content)
     names = [_operator_name(model.OperatorCodes(i)) for i in range(model.OperatorCodesLength())]
     graphs = [model.Subgraphs(i) for i in range(model.SubgraphsLength())]

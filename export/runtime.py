@@ -8,7 +8,6 @@ It may be copied alone to a device:
 import argparse
 import json
 import os
-import struct
 import sys
 from pathlib import Path
 
@@ -75,12 +74,12 @@ class Model:
     """The interpreter of a file: a cloud `(N, 3)` of exactly `points_in` points in, the answer `(M, 3)` out."""
 
     def __init__(self, tflite_path: str | os.PathLike, *, threads: int | None = None):
-        path = _existing(tflite_path)
+        path = os.fspath(tflite_path)
+        self._interpreter = open_model(path, threads)
         try:
-            self._interpreter = Interpreter(model_path=path, num_threads=threads)
             self._interpreter.allocate_tensors()
-        except (ValueError, RuntimeError) as error:
-            raise ValueError(f"{path!r} is not a LiteRT model that runs here: {error}") from error
+        except RuntimeError as error:
+            raise ValueError(f"{path!r} does not run here: {error}") from error
         inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
         shape = tuple(int(n) for n in inputs[0]["shape"])
         if len(inputs) != 1 or len(shape) != 3 or shape[0] != 1 or shape[2] != 3:
@@ -100,19 +99,22 @@ def read_metadata(tflite_path: str | os.PathLike) -> dict:
     Raises:
         ValueError: where the file is missing, damaged or carries none.
     """
-    path = _existing(tflite_path)
-    content = Path(path).read_bytes()
-    try:
-        if content[4:8] != b"TFL3":
-            raise TypeError("the mark TFL3 is missing from its head")
-        model = schema.Model.GetRootAs(content)
-        entries = [model.Metadata(i) for i in range(model.MetadataLength())]
-        buffers = [entry.Buffer() for entry in entries if entry.Name() == METADATA.encode()]
-        if buffers:
-            return json.loads(model.Buffers(buffers[0]).DataAsNumpy().tobytes())
-    except (struct.error, IndexError, TypeError, AttributeError, ValueError) as error:
-        raise ValueError(f"{path!r} is not a LiteRT model, or it is damaged: {error}") from error
+    path = os.fspath(tflite_path)
+    open_model(path)
+    model = schema.Model.GetRootAs(Path(path).read_bytes())
+    for entry in (model.Metadata(i) for i in range(model.MetadataLength())):
+        if entry.Name() == METADATA.encode():
+            return json.loads(model.Buffers(entry.Buffer()).DataAsNumpy().tobytes())
     raise ValueError(f"{path!r} carries no keras-wcd metadata; write it with keras_wcd.export.to_tflite")
+
+
+def open_model(tflite_path: str | os.PathLike, threads: int | None = None) -> Interpreter:
+    """The interpreter of a file that exists and is whole: LiteRT checks every offset in it."""
+    path = _existing(tflite_path)
+    try:
+        return Interpreter(model_path=path, num_threads=threads)
+    except (ValueError, RuntimeError) as error:
+        raise ValueError(f"{path!r} is not a LiteRT model, or it is damaged: {error}") from error
 
 
 def as_cloud(points: np.ndarray) -> np.ndarray:
