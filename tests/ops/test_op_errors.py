@@ -67,9 +67,7 @@ def test_a_sample_must_lie_within_the_cloud(count):
         farthest_point_sampling(X, count)
 
 
-@pytest.mark.parametrize(
-    ("radius", "count", "name"), [(0.0, 4, "radius"), (-1.0, 4, "radius"), (0.1, 0, "num_samples")]
-)
+@pytest.mark.parametrize(("radius", "count", "name"), [(0.0, 4, "radius"), (-1, 4, "radius"), (0.1, 0, "num_samples")])
 def test_a_ball_must_hold_something(radius, count, name):
     with pytest.raises(ValueError, match=f"^{name} must be"):
         ball_query(X, Y, radius, count)
