@@ -1,51 +1,14 @@
 """What every loss between clouds shares: the search, padding, weights of the two sides, and serialization."""
 
 import abc
-import dataclasses
 import math
 import re
 
 import keras
-from keras import ops
 
-from keras_wcd.ops.neighbors import as_pair, as_points, is_padding, nearest, nearest_both, squared_distance
+from keras_wcd.ops.matching import Side, match
+from keras_wcd.ops.neighbors import as_points
 from keras_wcd.types import Tensor
-
-
-@dataclasses.dataclass(frozen=True)
-class Side:
-    """The points of one cloud, matched to their nearest neighbours in the other.
-
-    Attributes:
-        squared: Squared distances `(B, N)`.
-        index: Rows of the neighbours `(B, N)`.
-        valid: Which points count `(B, N)`, or None for all.
-        size: How many points count, `(B, 1)` or a number.
-        other_size: How many points of the other cloud count, `(B, 1)` or a number.
-        other_rows: Rows of the other cloud, padding included.
-    """
-
-    squared: Tensor
-    index: Tensor
-    valid: Tensor | None
-    size: Tensor
-    other_size: Tensor
-    other_rows: Tensor
-
-    @property
-    def distance(self) -> Tensor:
-        """Distances `(B, N)`, with zero gradient where points coincide."""
-        # The inner where keeps the infinite slope of the root at 0 out of the gradient of the branch not taken.
-        apart = self.squared > 0
-        root = ops.sqrt(ops.where(apart, self.squared, 1.0))
-        # A NaN is not apart, but must stay one.
-        return ops.where(apart, root, self.squared)
-
-    def mean(self, values: Tensor) -> Tensor:
-        """Mean over the points that count: values `(B, N)` -> `(B,)`."""
-        if self.valid is None:
-            return ops.mean(values, axis=-1)
-        return ops.sum(ops.where(self.valid, values, 0.0), axis=-1) / self.size[:, 0]
 
 
 class AbstractChamfer(keras.losses.Loss, abc.ABC):
@@ -94,24 +57,12 @@ class AbstractChamfer(keras.losses.Loss, abc.ABC):
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """The loss of every cloud, `(B,)`."""
-        y_pred, y_true = as_pair(y_pred, y_true, "y_pred", "y_true")
-        valid = ops.logical_not(is_padding(y_true))
-        count = ops.sum(ops.cast(valid, y_pred.dtype), axis=-1, keepdims=True)
-        there, back = self._search(y_true, y_pred)
-        y_true = ops.where(ops.expand_dims(valid, -1), y_true, 0.0)
-        rows_true, rows_pred = ops.shape(y_true)[1], ops.shape(y_pred)[1]
-        size = ops.cast(rows_pred, y_pred.dtype)
+        pred, true = match(y_true, y_pred, pred=self.pred_weight > 0, true=self.true_weight > 0)
         loss = 0.0
-        if there is not None:
-            squared = squared_distance(y_pred, y_true, there)
-            loss += self.pred_weight * self.one_way(Side(squared, there, None, size, count, rows_true))
-        if back is not None:
-            squared = squared_distance(y_true, y_pred, back)
-            loss += self.true_weight * self.one_way(Side(squared, back, valid, count, size, rows_pred))
-        if there is None:
-            # The true points pass a predicted NaN by: it must not go unseen.
-            failed = ops.any(ops.isnan(y_pred), axis=(1, 2))
-            loss = ops.where(failed, math.nan, loss)
+        if pred is not None:
+            loss += self.pred_weight * self.one_way(pred)
+        if true is not None:
+            loss += self.true_weight * self.one_way(true)
         return loss
 
     def get_config(self) -> dict:
@@ -122,13 +73,6 @@ class AbstractChamfer(keras.losses.Loss, abc.ABC):
             "true_weight": self.true_weight,
             "dtype": self.dtype,
         }
-
-    def _search(self, y_true: Tensor, y_pred: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        if self.pred_weight and self.true_weight:
-            return nearest_both(y_pred, y_true)
-        if self.pred_weight:
-            return nearest(y_pred, y_true)[1], None
-        return None, nearest(y_true, y_pred)[1]
 
 
 class AbstractProfile(AbstractChamfer):

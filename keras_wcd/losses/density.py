@@ -3,7 +3,8 @@
 import keras
 from keras import ops
 
-from keras_wcd.losses.base import AbstractProfile, Side, positive
+from keras_wcd.losses.base import AbstractProfile, positive
+from keras_wcd.ops.matching import Side, sharers
 from keras_wcd.types import Tensor
 
 
@@ -41,7 +42,7 @@ class DCD(AbstractProfile):
         ratio = side.size / side.other_size
         if self.non_reg:
             ratio = ops.maximum(ratio, 1.0)
-        weight = ratio / (ops.power(_sharers(side), self.n_lambda) + 1e-6)
+        weight = ratio / (ops.power(sharers(side), self.n_lambda) + 1e-6)
         return side.mean(1 - ops.exp(-self.alpha * side.squared) * weight) / 2
 
     def get_config(self) -> dict:
@@ -51,13 +52,3 @@ class DCD(AbstractProfile):
             "n_lambda": self.n_lambda,
             "non_reg": self.non_reg,
         }
-
-
-def _sharers(side: Side) -> Tensor:
-    """How many points have the same neighbour as each point, itself included, `(B, N)`."""
-    batch = ops.shape(side.index)[0]
-    rows = ops.cast(side.other_rows, "int32")
-    row = ops.reshape(side.index + ops.expand_dims(ops.arange(batch, dtype="int32"), 1) * rows, (-1,))
-    ones = ops.ones_like(side.squared) if side.valid is None else ops.cast(side.valid, side.squared.dtype)
-    count = ops.segment_sum(ops.reshape(ones, (-1,)), row, num_segments=batch * side.other_rows)
-    return ops.stop_gradient(ops.maximum(ops.reshape(ops.take(count, row), ops.shape(side.index)), 1.0))

@@ -3,7 +3,8 @@
 import keras
 from keras import ops
 
-from keras_wcd.losses.base import AbstractProfile, Side, positive
+from keras_wcd.losses.base import AbstractProfile, positive
+from keras_wcd.ops.matching import Side
 from keras_wcd.types import Tensor
 
 

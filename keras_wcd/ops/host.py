@@ -37,21 +37,30 @@ def available() -> bool:
     return not (tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("TPU"))
 
 
-def call(function: Callable, *tensors: Tensor, shapes: Iterable[tuple]) -> list[Tensor]:
-    """Results of a NumPy `function` that returns int32 arrays of the given static `shapes`; no gradient."""
-    if keras.config.backend() != "tensorflow":
-        raise ValueError(
-            f"a search on the host needs Keras's TensorFlow backend, the backend is {keras.config.backend()!r}; "
-            'leave method at "auto"'
-        )
+def call(function: Callable, *tensors: Tensor, shapes: Iterable[tuple], dtype: str = "int32") -> list[Tensor]:
+    """Results of a NumPy `function` that returns arrays of one `dtype` and the given static `shapes`; no gradient."""
+    shapes = list(shapes)
+    match keras.config.backend():
+        case "tensorflow":
+            return _call_from_tensorflow(function, tensors, shapes, dtype)
+        case "jax":
+            import jax
+
+            results = [jax.ShapeDtypeStruct(shape, dtype) for shape in shapes]
+            arrays = jax.pure_callback(lambda *a: function(*map(np.asarray, a)), results, *tensors)
+            return [jax.lax.stop_gradient(a) for a in arrays]
+        case _:
+            return [keras.ops.convert_to_tensor(a) for a in function(*map(keras.ops.convert_to_numpy, tensors))]
+
+
+def _call_from_tensorflow(function: Callable, tensors: tuple, shapes: list[tuple], dtype: str) -> list[Tensor]:
     import tensorflow as tf
 
     tensors = [tf.stop_gradient(t) for t in tensors]
-    shapes = list(shapes)
     if tf.executing_eagerly():
         return [tf.constant(a) for a in function(*(t.numpy() for t in tensors))]
     with tf.device("CPU:0"):
-        results = tf.numpy_function(function, tensors, [tf.int32] * len(shapes), stateful=False)
+        results = tf.numpy_function(function, tensors, [tf.as_dtype(dtype)] * len(shapes), stateful=False)
     for result, shape in zip(results, shapes, strict=True):
         result.set_shape(shape)
     return results

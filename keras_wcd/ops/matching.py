@@ -1,0 +1,92 @@
+"""Both sides of a comparison of clouds: every point with its nearest neighbour in the other, padding set aside."""
+
+import dataclasses
+import math
+
+from keras import ops
+
+from keras_wcd.ops.neighbors import as_pair, is_padding, nearest, nearest_both, squared_distance
+from keras_wcd.types import Tensor
+
+
+@dataclasses.dataclass(frozen=True)
+class Side:
+    """The points of one cloud, matched to their nearest neighbours in the other.
+
+    Attributes:
+        squared: Squared distances `(B, N)`.
+        index: Rows of the neighbours `(B, N)`.
+        valid: Which points count `(B, N)`, or None for all.
+        size: How many points count, `(B, 1)` or a number.
+        other_size: How many points of the other cloud count, `(B, 1)` or a number.
+        other_rows: Rows of the other cloud, padding included.
+    """
+
+    squared: Tensor
+    index: Tensor
+    valid: Tensor | None
+    size: Tensor
+    other_size: Tensor
+    other_rows: Tensor
+
+    @property
+    def distance(self) -> Tensor:
+        """Distances `(B, N)`, with zero gradient where points coincide."""
+        # The inner where keeps the infinite slope of the root at 0 out of the gradient of the branch not taken.
+        apart = self.squared > 0
+        root = ops.sqrt(ops.where(apart, self.squared, 1.0))
+        # A NaN is not apart, but must stay one.
+        return ops.where(apart, root, self.squared)
+
+    def mean(self, values: Tensor) -> Tensor:
+        """Mean over the points that count: values `(B, N)` -> `(B,)`."""
+        if self.valid is None:
+            return ops.mean(values, axis=-1)
+        return ops.sum(ops.where(self.valid, values, 0.0), axis=-1) / self.size[:, 0]
+
+    def max(self, values: Tensor) -> Tensor:
+        """Largest of the values, none negative, over the points that count: `(B, N)` -> `(B,)`."""
+        return ops.max(values if self.valid is None else ops.where(self.valid, values, 0.0), axis=-1)
+
+
+def match(y_true: Tensor, y_pred: Tensor, *, pred: bool = True, true: bool = True) -> tuple[Side | None, Side | None]:
+    """The sides that start from the predicted and from the true points; one not asked for is None.
+
+    Args:
+        y_true: `(B, M, 3)`; rows that hold NaN are padding.
+        y_pred: `(B, N, 3)`; a NaN makes the distances of its side NaN, of both sides if only `true` is asked for.
+        pred: Whether to match the predicted points.
+        true: Whether to match the true points.
+    """
+    y_pred, y_true = as_pair(y_pred, y_true, "y_pred", "y_true")
+    valid = ops.logical_not(is_padding(y_true))
+    size_true = ops.sum(ops.cast(valid, y_pred.dtype), axis=-1, keepdims=True)
+    rows_pred, rows_true = ops.shape(y_pred)[1], ops.shape(y_true)[1]
+    size_pred = ops.cast(rows_pred, y_pred.dtype)
+    if pred and true:
+        there, back = nearest_both(y_pred, y_true)
+    elif pred:
+        there, back = nearest(y_pred, y_true)[1], None
+    else:
+        there, back = None, nearest(y_true, y_pred)[1]
+    y_true = ops.where(ops.expand_dims(valid, -1), y_true, 0.0)
+    sides = [None, None]
+    if there is not None:
+        sides[0] = Side(squared_distance(y_pred, y_true, there), there, None, size_pred, size_true, rows_true)
+    if back is not None:
+        squared = squared_distance(y_true, y_pred, back)
+        if there is None:
+            # True points pass a predicted NaN by: it must not go unseen.
+            squared = ops.where(ops.any(is_padding(y_pred), axis=-1, keepdims=True), math.nan, squared)
+        sides[1] = Side(squared, back, valid, size_true, size_pred, rows_pred)
+    return tuple(sides)
+
+
+def sharers(side: Side) -> Tensor:
+    """How many points have the same neighbour as each point, itself included: `(B, N)`, no gradient."""
+    batch = ops.shape(side.index)[0]
+    start = ops.expand_dims(ops.arange(batch, dtype="int32"), 1) * ops.cast(side.other_rows, "int32")
+    row = ops.reshape(side.index + start, (-1,))
+    ones = ops.ones_like(side.squared) if side.valid is None else ops.cast(side.valid, side.squared.dtype)
+    count = ops.segment_sum(ops.reshape(ones, (-1,)), row, num_segments=batch * side.other_rows)
+    return ops.stop_gradient(ops.maximum(ops.reshape(ops.take(count, row), ops.shape(side.index)), 1.0))
