@@ -1,0 +1,127 @@
+"""PCD, the point cloud library's format: ascii, binary and binary_compressed."""
+
+import struct
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from keras_wcd.data import lzf, text
+from keras_wcd.data.files import FormatError
+
+ENCODINGS = ("ascii", "binary", "binary_compressed")
+_MAX_HEADER_LINES = 100
+_KINDS = {"F": "f", "I": "i", "U": "u"}
+_SIZES = {"F": (4, 8), "I": (1, 2, 4, 8), "U": (1, 2, 4, 8)}
+
+
+def read(path: Path) -> np.ndarray:
+    """The fields x, y and z of every point `(N, 3)`."""
+    with open(path, "rb") as file:
+        header = _read_header(file)
+        count, names, dtype = _layout(header)
+        left = path.stat().st_size - file.tell()
+        encoding = header["DATA"][0].lower()
+        if encoding == "ascii":
+            columns = _columns(names, dtype)
+            return text.parse(file.read(), columns=columns, count=count, double=_is_double(dtype))
+        if encoding == "binary":
+            if count * dtype.itemsize > left:
+                raise FormatError(
+                    f"the header promises {count} points ({count * dtype.itemsize} bytes), {left} bytes follow"
+                )
+            points = np.frombuffer(file.read(count * dtype.itemsize), dtype)
+            return np.stack([points[axis].reshape(count, -1)[:, 0] for axis in "xyz"], axis=1)
+        if encoding == "binary_compressed":
+            return _read_compressed(file, left, count, dtype)
+    raise FormatError(f"DATA must be one of {ENCODINGS}, the header says {encoding!r}")
+
+
+def write(file: BinaryIO, points: np.ndarray, encoding: str) -> None:
+    """Write `points` `(N, 3)` of float32 or float64."""
+    size = points.dtype.itemsize
+    lines = (
+        "# .PCD v0.7 - Point Cloud Data file format\nVERSION 0.7\nFIELDS x y z\n"
+        f"SIZE {size} {size} {size}\nTYPE F F F\nCOUNT 1 1 1\nWIDTH {len(points)}\nHEIGHT 1\n"
+        f"VIEWPOINT 0 0 0 1 0 0 0\nPOINTS {len(points)}\nDATA {encoding}\n"
+    )
+    file.write(lines.encode())
+    little = points.astype(points.dtype.newbyteorder("<"))
+    if encoding == "ascii":
+        text.dump(file, points)
+    elif encoding == "binary":
+        file.write(little.tobytes())
+    else:
+        columns = little.T.tobytes()
+        packed = lzf.compress(columns)
+        file.write(struct.pack("<II", len(packed), len(columns)) + packed)
+
+
+def _read_header(file: BinaryIO) -> dict[str, list[str]]:
+    header = {}
+    for _ in range(_MAX_HEADER_LINES):
+        line = file.readline(4096)
+        words = line.decode("ascii", "replace").split("#")[0].split()
+        if words:
+            header[words[0].upper()] = words[1:]
+        if "DATA" in header or not line:
+            break
+    missing = [key for key in ("FIELDS", "SIZE", "TYPE", "DATA") if not header.get(key)]
+    if missing:
+        raise FormatError(f"no PCD header (missing {', '.join(missing)}); the file is truncated or no PCD")
+    return header
+
+
+def _layout(header: dict[str, list[str]]) -> tuple[int, list[str], np.dtype]:
+    """Points, field names (unique) and dtype of one point."""
+    fields, kinds = header["FIELDS"], [kind.upper() for kind in header["TYPE"]]
+    try:
+        sizes = [int(size) for size in header["SIZE"]]
+        counts = [int(c) for c in header.get("COUNT", ["1"] * len(fields))]
+        if "POINTS" in header:
+            count = int(header["POINTS"][0])
+        else:
+            count = int(header["WIDTH"][0]) * int(header.get("HEIGHT", ["1"])[0])
+    except (ValueError, KeyError, IndexError):
+        raise FormatError("SIZE, COUNT, WIDTH, HEIGHT and POINTS of the header must be whole numbers") from None
+    if not len(fields) == len(sizes) == len(kinds) == len(counts):
+        raise FormatError("FIELDS, SIZE, TYPE and COUNT of the header differ in length")
+    if count < 0 or any(not 1 <= c <= 65536 for c in counts):
+        raise FormatError("POINTS and COUNT of the header must be positive")
+    if not {"x", "y", "z"} <= set(fields):
+        raise FormatError(f"the header names the fields {' '.join(fields)}; x, y and z are needed")
+    if any(size not in _SIZES.get(kind, ()) for kind, size in zip(kinds, sizes, strict=True)):
+        raise FormatError(f"unknown TYPE and SIZE in the header: {' '.join(kinds)}, {sizes}")
+    # Padding fields share the name "_".
+    names = [f if fields.index(f) == i else f"{f} {i}" for i, f in enumerate(fields)]
+    layout = [(n, f"<{_KINDS[k]}{s}", (c,)) for n, k, s, c in zip(names, kinds, sizes, counts, strict=True)]
+    return count, names, np.dtype(layout)
+
+
+def _columns(names: list[str], dtype: np.dtype) -> list[int]:
+    """Columns of x, y and z in a line of text."""
+    starts = np.cumsum([0] + [dtype[name].shape[0] for name in names])
+    return [int(starts[names.index(axis)]) for axis in "xyz"]
+
+
+def _is_double(dtype: np.dtype) -> bool:
+    return any(dtype[axis].base.itemsize == 8 for axis in "xyz")
+
+
+def _read_compressed(file: BinaryIO, left: int, count: int, dtype: np.dtype) -> np.ndarray:
+    """One field after the other, compressed as a whole."""
+    if left < 8:
+        raise FormatError("truncated: no compressed data after the header")
+    packed, size = struct.unpack("<II", file.read(8))
+    if packed > left - 8:
+        raise FormatError(f"truncated: {packed} bytes of compressed data promised, {left - 8} follow")
+    if size != count * dtype.itemsize or size > packed * lzf.MAX_RATIO:
+        raise FormatError(f"the header promises {count} points, the compressed data {size} bytes from {packed}")
+    data, axes, start = lzf.decompress(file.read(packed), size), {}, 0
+    for name in dtype.names:
+        field = dtype[name]
+        if name in ("x", "y", "z"):
+            values = np.frombuffer(data, field.base, count * field.shape[0], start)
+            axes[name] = values.reshape(count, -1)[:, 0]
+        start += count * field.itemsize
+    return np.stack([axes[axis] for axis in "xyz"], axis=1)
