@@ -47,8 +47,9 @@ def call(function: Callable, *tensors: Tensor, shapes: Iterable[tuple], dtype: s
             import jax
 
             results = [jax.ShapeDtypeStruct(shape, dtype) for shape in shapes]
-            arrays = jax.pure_callback(lambda *a: function(*map(np.asarray, a)), results, *tensors)
-            return [jax.lax.stop_gradient(a) for a in arrays]
+            # A callback takes no tangents: its arguments have to be constants, not only its results.
+            tensors = map(jax.lax.stop_gradient, tensors)
+            return list(jax.pure_callback(lambda *a: function(*map(np.asarray, a)), results, *tensors))
         case _:
             return [keras.ops.convert_to_tensor(a) for a in function(*map(keras.ops.convert_to_numpy, tensors))]
 

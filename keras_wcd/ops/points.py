@@ -36,7 +36,7 @@ def farthest_point_sampling(
         num_samples: Points to choose from each cloud, 1 to N.
         rule: `"standard"`, or `"pointnet2"`, which never chooses a point with squared norm <= 1e-3 (index 0
             excepted): the behaviour of pointnet2_ops, on which most published networks were trained.
-        method: `"host"` runs NumPy on the host's cores (TensorFlow outside XLA), `"loop"` is a loop of the
+        method: `"host"` runs NumPy on the CPU (not inside `jit_compile=True`), `"loop"` is a loop of the
             backend that runs anywhere and can be exported, `"auto"` takes the host where it can.
 
     Returns:
@@ -69,7 +69,7 @@ def ball_query(centers: Tensor, points: Tensor, radius: float, num_samples: int,
         points: Points to find `(B, N, 3)`.
         radius: Radius r of the balls, in units of the points.
         num_samples: Indices K per ball; may exceed N.
-        method: `"host"` runs NumPy on the host's cores (TensorFlow outside XLA), `"brute"` compares blocks of
+        method: `"host"` runs NumPy on the CPU (not inside `jit_compile=True`), `"brute"` compares blocks of
             pairs on the backend, runs anywhere and can be exported, `"auto"` takes the host where it can.
 
     Returns:

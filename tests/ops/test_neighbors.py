@@ -8,7 +8,7 @@ import pytest
 from keras_wcd.ops import gather_points, knn, nearest, nearest_both
 
 pytestmark = pytest.mark.backend
-METHODS = ["auto", "brute"] + (["kd_tree"] if keras.config.backend() == "tensorflow" else [])
+METHODS = ["auto", "brute", "kd_tree"]
 
 
 @pytest.fixture(params=METHODS)
@@ -137,7 +137,7 @@ def test_knn_repeats_the_nearest_where_padding_leaves_too_few(method):
 def test_small_blocks_change_nothing(monkeypatch):
     x, y = naive.clouds()
     whole = naive.to_numpy([*nearest(x, y, method="brute"), *knn(x, y, 3, method="brute")])
-    for block in (1, 40, 100, 17 * 23):
+    for block in (1, 100):
         monkeypatch.setattr("keras_wcd.ops.neighbors.BLOCK", block)
         blocks = naive.to_numpy([*nearest(x, y, method="brute"), *knn(x, y, 3, method="brute")])
         for a, b in zip(whole, blocks, strict=True):

@@ -1,6 +1,5 @@
 """Wrong input to the operations: one clear error each, on every backend."""
 
-import keras
 import numpy as np
 import point_oracles as naive
 import pytest
@@ -101,17 +100,3 @@ def test_an_unknown_method_is_named_beside_those_there_are(call):
 def test_an_unknown_rule_is_named_beside_those_there_are():
     with pytest.raises(ValueError, match=r"rule must be one of \('standard', 'pointnet2'\), got 'cuda'"):
         farthest_point_sampling(X, 2, rule="cuda")
-
-
-@pytest.mark.skipif(keras.config.backend() == "tensorflow", reason="TensorFlow has a host")
-@pytest.mark.parametrize(
-    "call",
-    [
-        lambda: nearest(X, Y, method="kd_tree"),
-        lambda: farthest_point_sampling(X, 2, method="host"),
-        lambda: ball_query(X, Y, 0.1, 2, method="host"),
-    ],
-)
-def test_a_search_on_the_host_needs_tensorflow(call):
-    with pytest.raises(ValueError, match="needs Keras's TensorFlow backend"):
-        call()
