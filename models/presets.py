@@ -1,0 +1,77 @@
+"""Presets: a network with its weights in a folder of two files."""
+
+import json
+import os
+import tempfile
+from pathlib import Path
+
+import keras
+
+PRESETS: dict[str, str] = {}
+"""Presets that ship in the package: name -> folder beside this file."""
+CONFIG, WEIGHTS = "config.json", "model.weights.h5"
+
+
+def save(model: keras.Model, path: str | os.PathLike) -> None:
+    """Write `model` to the folder `path`, whole or not at all.
+
+    Raises:
+        ValueError: where `path` exists and is not a preset.
+    """
+    path = Path(path)
+    if path.exists() and not (path / CONFIG).is_file() and not (path.is_dir() and not any(path.iterdir())):
+        raise ValueError(f"{path} exists and is not a preset; give a new folder")
+    config = {
+        "registered_name": keras.saving.get_registered_name(type(model)),
+        "config": model.get_config(),
+        "keras_version": keras.version(),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+        new = Path(folder) / "new"
+        new.mkdir()
+        (new / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        model.save_weights(new / WEIGHTS)
+        old = path.rename(Path(folder) / "old") if path.exists() else None
+        try:
+            new.rename(path)
+        except OSError:
+            if old:
+                old.rename(path)
+            raise
+
+
+def load(preset: str | os.PathLike, cls: type[keras.Model]) -> keras.Model:
+    """The network of a preset, an instance of `cls`.
+
+    Raises:
+        ValueError: for an unknown name, a folder that is not a preset, or another network's preset.
+    """
+    path = locate(preset)
+    try:
+        saved = json.loads((path / CONFIG).read_text(encoding="utf-8"))
+        name, config = saved["registered_name"], saved["config"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path / CONFIG} cannot be read as a preset's config: {error!r}") from error
+    found = keras.saving.get_registered_object(name)
+    if not (isinstance(found, type) and issubclass(found, cls)):
+        raise ValueError(f"{path} holds {name}, which is no {cls.__name__}; load it with CompletionModel.from_preset")
+    if not (path / WEIGHTS).is_file():
+        raise ValueError(f"{path} has no {WEIGHTS}")
+    model = found.from_config(config)
+    model.load_weights(path / WEIGHTS)
+    return model
+
+
+def locate(preset: str | os.PathLike) -> Path:
+    """The folder of a preset by name or path."""
+    if isinstance(preset, str) and preset in PRESETS:
+        return Path(__file__).parent / PRESETS[preset]
+    path = Path(preset)
+    if not path.is_dir():
+        names = ", ".join(sorted(PRESETS)) or "none"
+        raise ValueError(
+            f"{str(preset)!r} is neither the name of a preset (available: {names}) nor a folder written by "
+            "save_to_preset"
+        )
+    return path

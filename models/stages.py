@@ -1,0 +1,54 @@
+"""How one loss supervises every stage of a network: prefixes of the ground truth, and partial matching."""
+
+from collections.abc import Callable
+
+import keras
+from keras import ops
+
+from keras_wcd.types import Tensor
+
+
+class CallableLoss(keras.losses.Loss):
+    """A function `(y_true, y_pred) -> (B, ...)` or scalar as a loss; a scalar is the loss of every cloud."""
+
+    def __init__(self, function: Callable[[Tensor, Tensor], Tensor]):
+        name = getattr(function, "__name__", "")
+        super().__init__(name=name if name.isidentifier() else "loss")
+        self.function = function
+
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        """The function's value, one per cloud at least: Keras does not divide a scalar among replicas."""
+        value = ops.convert_to_tensor(self.function(y_true, y_pred))
+        return value if len(value.shape) else value + ops.zeros_like(y_pred[:, 0, 0])
+
+
+def stage_losses(loss: object, stages: int) -> tuple[keras.losses.Loss | None, ...]:
+    """The loss of each stage: one for all, or a list with one (or None) per stage."""
+    if not isinstance(loss, list | tuple):
+        return (as_loss(loss),) * stages
+    if len(loss) != stages:
+        raise ValueError(f"loss must be one loss or a list of {stages}, one per stage, got {len(loss)}")
+    return tuple(as_loss(one) for one in loss)
+
+
+def as_loss(loss: object) -> keras.losses.Loss | None:
+    """A Keras loss from a name, a config, a callable or a loss."""
+    loss = keras.losses.get(loss)
+    return loss if loss is None or isinstance(loss, keras.losses.Loss) else CallableLoss(loss)
+
+
+def one_sided(loss: keras.losses.Loss | None) -> keras.losses.Loss:
+    """The same loss from the points of `y_true` to `y_pred` alone."""
+    config = {} if loss is None or isinstance(loss, CallableLoss) else loss.get_config()
+    if not {"pred_weight", "true_weight"} <= set(config):
+        raise ValueError(
+            "partial_matching needs a loss with pred_weight and true_weight, as every class in "
+            f"keras_wcd.losses has, got {getattr(loss, 'name', None)!r}; compile with such a loss or build the "
+            "network with partial_matching=False"
+        )
+    return type(loss).from_config({**config, "pred_weight": 0.0, "true_weight": 1.0})
+
+
+def prefix(y: Tensor, stage: Tensor) -> Tensor:
+    """As many first points of the ground truth as the stage has, or all of them where it has fewer."""
+    return y[:, : ops.shape(stage)[1]]

@@ -1,0 +1,125 @@
+"""What the tests of the networks share: recorded fixtures, small configurations, a loss, gradients."""
+
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+SHARED = Path(__file__).resolve().parents[1].parent / "shared"
+ORACLES = SHARED / "oracles"
+
+FIXTURES = {
+    "foldingnet": ("foldingnet", {}),
+    "foldingnet_s55": ("foldingnet", {"num_points": 8192}),
+    "pcn": ("pcn", {}),
+    "pcn_s55": ("pcn", {"num_coarse": 512}),
+}
+"""Recorded outputs of the official networks: file -> key in BACKBONES, arguments."""
+
+PARAMETERS = {
+    "foldingnet": 2_407_430,
+    "foldingnet_s55": 2_407_430,
+    "pcn": 6_864_387,
+    "pcn_s55": 5_289_987,
+}
+"""Trainable parameters of the official networks."""
+
+SMALL = {
+    "foldingnet": {"num_points": 64, "latent": 16, "encoder": (8, 8, 16), "folding": 8, "num_input": 128},
+    "pcn": {
+        "num_coarse": 16,
+        "grid_size": 2,
+        "latent": 16,
+        "encoder": (8, 8, 16),
+        "hidden": 16,
+        "folding": 8,
+        "num_input": 128,
+    },
+}
+"""Arguments that make each network quick."""
+
+
+def fixture(name):
+    """Arrays, meta and weights of a fixture, and the reader itself."""
+    if not (ORACLES / f"{name}.npz").is_file():
+        pytest.skip(f"the recorded outputs of the official networks are not at {ORACLES}")
+    sys.path.insert(0, str(ORACLES))
+    try:
+        import oracle_util
+    finally:
+        sys.path.remove(str(ORACLES))
+    arrays, meta = oracle_util.load(name)
+    return arrays, meta, oracle_util.weights(meta)
+
+
+def clouds(batch=4, points=128, complete=96, seed=0):
+    """Partial and complete clouds on a sphere of diagonal about 1, float32."""
+    rng = np.random.default_rng(seed)
+    whole = rng.normal(size=(batch, points + complete, 3))
+    whole *= 0.3 / np.linalg.norm(whole, axis=-1, keepdims=True)
+    return whole[:, :points].astype("float32"), whole[:, points:].astype("float32")
+
+
+def numpy(tensor):
+    return keras.ops.convert_to_numpy(tensor)
+
+
+@keras.saving.register_keras_serializable("tests")
+class TinyChamfer(keras.losses.Loss):
+    """The plain Chamfer distance in six lines, with the weights of the library's losses."""
+
+    def __init__(self, pred_weight=1.0, true_weight=1.0, reduction="sum_over_batch_size", name="tiny"):
+        super().__init__(name=name, reduction=reduction)
+        self.pred_weight, self.true_weight = pred_weight, true_weight
+
+    def call(self, y_true, y_pred):
+        square = ops.sum(ops.square(ops.expand_dims(y_pred, 2) - ops.expand_dims(y_true, 1)), -1)
+        there = ops.mean(ops.sqrt(ops.min(square, 2) + 1e-12), 1)
+        back = ops.mean(ops.sqrt(ops.min(square, 1) + 1e-12), 1)
+        return self.pred_weight * there + self.true_weight * back
+
+    def get_config(self):
+        return {**super().get_config(), "pred_weight": self.pred_weight, "true_weight": self.true_weight}
+
+
+def chamfer(true, pred, pred_weight=1.0, true_weight=1.0):
+    """The same by a loop in float64, one value per cloud."""
+    values = []
+    for y, x in zip(np.asarray(true, np.float64), np.asarray(pred, np.float64), strict=True):
+        distance = np.linalg.norm(x[:, None] - y[None], axis=-1)
+        values.append(pred_weight * distance.min(1).mean() + true_weight * distance.min(0).mean())
+    return np.array(values)
+
+
+def gradients(model, x, weight):
+    """d sum(last stage * weight) / d (trainable variables, input), in inference mode."""
+    if keras.config.backend() == "tensorflow":
+        import tensorflow as tf
+
+        x = tf.constant(x)
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            value = tf.reduce_sum(model(x, training=False)[-1] * weight)
+        found = tape.gradient(value, [*(v.value for v in model.trainable_variables), x])
+    elif keras.config.backend() == "jax":
+        import jax
+
+        fixed = [v.value for v in model.non_trainable_variables]
+
+        def value(trainable, x):
+            outputs, _ = model.stateless_call(trainable, fixed, x, training=False)
+            return (outputs[-1] * weight).sum()
+
+        trainable, at_input = jax.grad(value, (0, 1))([v.value for v in model.trainable_variables], x)
+        found = [*trainable, at_input]
+    else:
+        import torch
+
+        x = torch.tensor(x, requires_grad=True)
+        (model(x, training=False)[-1] * torch.tensor(weight)).sum().backward()
+        found = [*(v.value.grad for v in model.trainable_variables), x.grad]
+    by_path = {v.path: numpy(g) for v, g in zip(model.trainable_variables, found, strict=False)}
+    return by_path, numpy(found[-1])
