@@ -58,8 +58,8 @@ def _read(file: BinaryIO, size: int) -> np.ndarray:
         shape, fortran, dtype = _HEADERS[version](file)
     except FormatError:
         raise
-    except (ValueError, EOFError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
-        raise FormatError(f"truncated or corrupt npy header ({str(error).splitlines()[0]})") from None
+    except Exception as error:  # The header is a Python expression, which fails to parse in many ways.
+        raise FormatError(f"truncated or corrupt npy header ({str(error)[:100]!r})") from None
     if dtype.hasobject:
         raise FormatError("it holds pickled Python objects, which are never loaded; save an array of floats")
     if dtype.kind not in "fiu":

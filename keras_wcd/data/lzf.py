@@ -46,9 +46,7 @@ def decompress(data: bytes, size: int) -> bytes:
 def _repeat(output: bytearray, start: int, length: int) -> None:
     """Append `length` bytes from `start` on; they may overlap what is being appended."""
     piece = output[start : start + length]
-    while len(piece) < length:
-        piece += piece
-    output += piece[:length]
+    output += (piece * (length // len(piece) + 1))[:length]
 
 
 def compress(data: bytes) -> bytes:

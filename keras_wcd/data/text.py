@@ -18,6 +18,8 @@ def read(path: Path) -> np.ndarray:
     """
     content = path.read_bytes()
     first, start = _first_line(content)
+    if not first:
+        return np.zeros((0, 3))
     words = [word.strip('"').lower() for word in re.split(r"[,;\s]+", first.strip())]
     columns, skip = [0, 1, 2], 0
     if any(_number(word) is None for word in words if word):
@@ -26,7 +28,7 @@ def read(path: Path) -> np.ndarray:
             columns = [words.index(axis) for axis in "xyz"]
         elif len(words) == 1 or not re.match(r"[a-z_\"]", words[0] or ","):
             raise FormatError(f"its first line is not numbers and names no columns x, y, z: {first.strip()[:60]!r}")
-    elif len(words) == 1 and first:
+    elif len(words) == 1:
         skip = start  # An xyz file may open with its number of points.
     return parse(content[skip:], columns=columns, double=True)
 
@@ -35,9 +37,11 @@ def parse(content: bytes, *, columns: Sequence[int], count: int | None = None, d
     """Three columns of the lines of `content`; exactly `count` rows where that is given."""
     if count is not None and count > len(content) // 6 + 1:
         raise FormatError(f"the header promises {count} points, {len(content)} bytes follow")
+    if not content.strip() or count == 0:
+        return np.zeros((0, 3), np.float32)
     try:
         lines = io.StringIO(content.decode("utf-8-sig").replace(",", " ").replace(";", " "))
-        rows = np.loadtxt(lines, np.float64 if double else np.float32, usecols=columns, ndmin=2, max_rows=count or None)
+        rows = np.loadtxt(lines, np.float64 if double else np.float32, usecols=columns, ndmin=2, max_rows=count)
     except UnicodeDecodeError:
         raise FormatError("it is not text; is the extension right?") from None
     except (ValueError, IndexError) as error:

@@ -35,7 +35,9 @@ def make(
     partial = np.empty((count, views, procedural.PARTIAL_POINTS, 3), np.float32)
     complete = np.empty((count, num_points, 3), np.float32)
     workers = min(workers or _cores(), max(1, count // _SHARE))
-    with tqdm(total=count, desc=f"Shapes8 {split}", unit="shape", disable=not progress, delay=1) as bar:
+    with tqdm(
+        total=count, desc=f"Shapes8 {split}", unit="shape", disable=not progress, delay=1, mininterval=0.5
+    ) as bar:
         if workers == 1 or not sys.executable or getattr(sys, "frozen", False):
             for index in range(count):
                 partial[index], complete[index] = procedural.item(index=index, **job)
