@@ -118,9 +118,7 @@ class DCDMetric(AbstractCloudMetric):
 
     default_name = "dcd"
 
-    def __init__(
-        self, alpha: float = 1000.0, n_lambda: float = 1.0, name: str | None = None, dtype: str | None = None
-    ):
+    def __init__(self, alpha: float = 1000.0, n_lambda: float = 1.0, name: str | None = None, dtype: str | None = None):
         super().__init__(name, dtype)
         self.alpha, self.n_lambda = alpha, n_lambda
         self._loss = DCD(alpha, n_lambda)

@@ -15,8 +15,6 @@ def gradient(function, x, second=False):
     if BACKEND == "tensorflow":
         return _tensorflow(function, x, second)
     if BACKEND == "jax":
-        import jax
-
         return np.asarray(_jax(function, second)(x))
     import torch
 
