@@ -7,9 +7,12 @@ import importlib
 
 _HOMES = {
     "ball_query": "points",
+    "cubic_feature_sampling": "grids",
     "device_only": "host",
     "farthest_point_sampling": "points",
     "gather_points": "neighbors",
+    "gridding": "grids",
+    "gridding_reverse": "grids",
     "knn": "neighbors",
     "nearest": "neighbors",
     "nearest_both": "neighbors",
