@@ -12,7 +12,6 @@ from keras_wcd.data.primitives import (
     move,
     rod,
     spindle,
-    stretch,
     turn,
     wheel,
 )
@@ -28,67 +27,69 @@ def _side_profile(rng: Rng, points: list[tuple[float, float]], jitter: float = 0
     return np.array(points) + rng.normal(0, jitter, (len(points), 2))
 
 
+_PASSENGER = {
+    "sedan": ((0.29, 0.36), (-0.24, -0.16), (0.1, 0.16)),
+    "hatch": ((0.34, 0.42), (-0.42, -0.34), (0.02, 0.06)),
+    "wagon": ((0.31, 0.37), (-0.46, -0.42), (0.02, 0.06)),
+    "suv": ((0.37, 0.44), (-0.46, -0.42), (0.02, 0.06)),
+    "sports": ((0.24, 0.31), (-0.2, -0.1), (0.16, 0.26)),
+    "pickup": ((0.36, 0.43), (-0.08, 0.0), (0.02, 0.06)),
+    "minivan": ((0.38, 0.46), (-0.46, -0.42), (0.02, 0.06)),
+}
+"""Ranges of a car's height, of the place where its roof ends, and of the length of its rear window."""
+
+
+def _rounded(profile: np.ndarray, times: int) -> np.ndarray:
+    """A closed outline with its corners cut `times` times (Chaikin, 1974)."""
+    for _ in range(times):
+        following = np.roll(profile, -1, axis=0)
+        profile = np.stack([0.75 * profile + 0.25 * following, 0.25 * profile + 0.75 * following], 1).reshape(-1, 2)
+    return profile
+
+
+def _seats(rng: Rng, rear: float, front: float, belt: float, width: float) -> list[Mesh]:
+    """A floor, a dashboard and rows of seats, as seen through the windows of many models."""
+    u = rng.uniform
+    parts = [box((u(0.6, 0.9), 0.01, width * 0.85), (0, u(0.07, 0.1), 0))]
+    parts.append(box((0.05, 0.05, width * 0.8), (front + 0.05, belt - 0.03, 0)))
+    for x in np.linspace(max(rear, -0.25) + 0.06, front - 0.1, rng.integers(1, 4)):
+        seat = [ellipsoid((0.05, 0.03, 0.06), (x + 0.04, belt * 0.55, width * 0.22), sides=10, power=4)]
+        seat.append(ellipsoid((0.02, belt * 0.35, 0.055), (x, belt * 0.85, width * 0.22), sides=10, power=4))
+        parts.append(mirrored(join(seat)))
+    return parts
+
+
 def _passenger_car(rng: Rng, kind: str) -> list[Mesh]:
-    length, u = 1.0, rng.uniform
-    roof = {
-        "sedan": u(0.29, 0.36),
-        "hatch": u(0.34, 0.42),
-        "wagon": u(0.31, 0.37),
-        "suv": u(0.37, 0.44),
-        "sports": u(0.24, 0.29),
-        "pickup": u(0.36, 0.43),
-        "minivan": u(0.38, 0.46),
-    }[kind]
-    floor, width = u(0.04, 0.07) + 0.03 * (kind in ("suv", "pickup")), u(0.38, 0.46)
-    hood = roof * u(0.6, 0.7)
-    trunk = roof * u(0.62, 0.74)
+    u = rng.uniform
+    heights, ends, windows = _PASSENGER[kind]
+    roof, rear = u(*heights), u(*ends)
+    tail = max(rear - u(*windows), -0.485)
+    floor, width = u(0.04, 0.07) + 0.03 * (kind in ("suv", "pickup")), u(0.38, 0.48)
+    hood, trunk = roof * u(0.6, 0.72), roof * u(0.62, 0.76)
     windshield = u(0.18, 0.26) if kind != "minivan" else u(0.3, 0.36)
-    front = windshield - u(0.12, 0.2)
-    rear = {
-        "sedan": u(-0.24, -0.16),
-        "hatch": u(-0.42, -0.34),
-        "wagon": u(-0.46, -0.42),
-        "suv": u(-0.46, -0.42),
-        "sports": u(-0.2, -0.1),
-        "pickup": u(-0.08, 0.0),
-        "minivan": u(-0.46, -0.42),
-    }[kind]
-    tail = {"sedan": rear - u(0.1, 0.16), "sports": rear - u(0.16, 0.26)}.get(kind, rear - u(0.02, 0.06))
-    nose = hood * u(0.72, 0.95)
-    points = [
-        (-0.5, floor),
-        (-0.5, trunk * 0.6),
-        (-0.49, trunk * 0.97),
-        (max(tail, -0.485), trunk),
-        (rear, roof * 0.97),
-        ((rear + front) / 2, roof),
-        (front, roof * 0.97),
-        (windshield, hood),
-        (0.4, (hood + nose) / 2),
-        (0.48, nose),
-        (0.5, nose * 0.6),
-        (0.485, floor),
-    ]
-    belt = hood * u(0.9, 1.0)
-    parts = [coachwork(_side_profile(rng, points, 0.006), width, belt, u(0.12, 0.3), u(0.04, 0.2))]
+    front, nose, belt = windshield - u(0.12, 0.2), hood * u(0.72, 0.95), hood * u(0.85, 1.0)
+    back = [(-0.5, floor), (-0.5, trunk * 0.6), (-0.49, trunk * 0.97), (tail, trunk), (rear, roof * 0.97)]
+    top = [((rear + front) / 2, roof), (front, roof * 0.97), (windshield, hood)]
+    points = [*back, *top, (0.4, (hood + nose) / 2), (0.48, nose), (0.5, nose * 0.6), (0.485, floor)]
+    profile = _rounded(_side_profile(rng, points, 0.008), rng.integers(0, 3))
+    parts = [coachwork(profile, width, belt, u(0.12, 0.4), u(0.04, 0.4))]
     radius = u(0.062, 0.08) * (1.15 if kind in ("suv", "pickup") else 1)
     parts.append(_wheels([-0.5 + u(0.16, 0.22), 0.5 - u(0.15, 0.2)], radius, width * u(0.86, 0.93), u(0.05, 0.07)))
     if kind == "pickup":
         bed = trunk * u(0.95, 1.05)
-        parts += [
-            mirrored(box((0.5 + rear, 0.12, 0.02), ((rear - 0.5) / 2, bed, width / 2 - 0.02))),
-            box((0.02, 0.12, width - 0.04), (-0.49, bed, 0)),
-        ]
+        parts.append(mirrored(box((0.5 + rear, 0.12, 0.02), ((rear - 0.5) / 2, bed, width / 2 - 0.02))))
+        parts.append(box((0.02, 0.12, width - 0.04), (-0.49, bed, 0)))
+    elif kind in ("suv", "wagon", "minivan") and rng.random() < 0.4:
+        rail = rod((rear, roof + 0.01, width * 0.3), (front, roof + 0.01, width * 0.3), 0.008, sides=6)
+        parts.append(mirrored(rail))
+    elif rng.random() < 0.3:
+        wing = box((0.05, 0.012, width * 0.8), (-0.46, trunk + u(0.02, 0.06), 0))
+        parts += [wing, mirrored(box((0.03, 0.06, 0.012), (-0.46, trunk, width * 0.3)))]
     if rng.random() < 0.6:
         parts.append(mirrored(ellipsoid((0.015, 0.018, 0.03), (windshield - 0.04, belt + 0.02, width / 2), sides=8)))
-    if kind in ("sports", "hatch", "sedan") and rng.random() < 0.4:
-        parts.append(box((0.05, 0.012, width * 0.8), (-0.46, trunk + u(0.02, 0.06), 0)))
-        parts.append(mirrored(box((0.03, 0.06, 0.012), (-0.46, trunk, width * 0.3))))
     if rng.random() < 0.4:
         parts += [box((0.03, 0.05, width * 0.85), (s * 0.5, floor + 0.05, 0)) for s in (-1, 1)]
-    if kind in ("suv", "wagon", "minivan") and rng.random() < 0.5:
-        parts.append(mirrored(rod((rear, roof + 0.01, width * 0.3), (front, roof + 0.01, width * 0.3), 0.008, sides=6)))
-    return [stretch(join(parts), length)]
+    return parts + (_seats(rng, rear, front, belt, width) if rng.random() < 0.6 else [])
 
 
 def _van(rng: Rng) -> list[Mesh]:

@@ -84,9 +84,9 @@ def _seat(rng: Rng, width: float, depth: float, y: float, thick: float) -> Mesh:
 
 def _chair(rng: Rng, *, arms: float = 0.35) -> list[Mesh]:
     u = rng.uniform
-    width, depth, seat, thick = u(0.4, 0.55), u(0.4, 0.52), u(0.38, 0.5), u(0.02, 0.09)
+    width, depth, seat, thick = u(0.42, 0.6), u(0.42, 0.58), u(0.38, 0.5), u(0.02, 0.09)
     parts = [_seat(rng, width, depth, seat, thick), *legs(rng, seat, depth * 0.44, width * 0.44, thick=(0.012, 0.03))]
-    parts.append(_back(rng, seat, -depth * 0.47, width * u(0.8, 1), u(0.3, 0.6), u(0, 18)))
+    parts.append(_back(rng, seat, -depth * 0.47, width * u(0.8, 1), u(0.28, 0.55), u(0, 22)))
     return parts + (armrests(rng, seat, depth, width, u(0.03, 0.06)) if rng.random() < arms else [])
 
 

@@ -1,5 +1,7 @@
 """Triangle meshes: reading them, and points spread evenly over their surface."""
 
+import json
+import struct
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,6 +30,8 @@ def read_mesh(path: Path) -> Mesh:
     if not path.stat().st_size:
         raise FormatError("the file is empty")
     try:
+        if path.suffix.lower() == ".glb":
+            _check_glb(path)
         loaded = trimesh.load(path, force="mesh", process=False, skip_materials=True)
         vertices = np.asarray(loaded.vertices, np.float64)
         faces = np.asarray(getattr(loaded, "faces", np.zeros((0, 3))), np.int64).reshape(-1, 3)
@@ -36,6 +40,18 @@ def read_mesh(path: Path) -> Mesh:
     if faces.size and not (faces.min() >= 0 and faces.max() < len(vertices)):
         raise FormatError(f"a face names a vertex outside 0 to {len(vertices) - 1}")
     return Mesh(vertices, faces)
+
+
+def _check_glb(path: Path) -> None:
+    """Refuse accessors that stand for zeros out of no data: trimesh allocates as many as they declare."""
+    with open(path, "rb") as file:
+        _, _, _, length, _ = struct.unpack("<4sIIII", file.read(20))
+        if length > path.stat().st_size:
+            raise ValueError(f"a chunk of {length} bytes is promised")
+        content = json.loads(file.read(length))
+    for accessor in content.get("accessors", ()):
+        if "bufferView" not in accessor and accessor["count"] > path.stat().st_size:
+            raise ValueError(f"an accessor promises {accessor['count']} entries out of no data")
 
 
 def face_areas(mesh: Mesh) -> np.ndarray:

@@ -181,8 +181,8 @@ def coachwork(profile: np.ndarray, width: float, belt: float, lean: float, plan:
     inward = 1 - lean * np.clip((y - belt) / max(y.max() - belt, 1e-6), 0, 1)
     inward = inward * (1 - plan * np.abs((x - x.mean()) / half) ** 5)
     rings = []
-    for share, shrink in ((-1, 0.93), (-0.94, 0.985), (-0.7, 1), (0, 1), (0.7, 1), (0.94, 0.985), (1, 0.93)):
-        center = np.array([x.mean(), belt])
+    center = np.array([x.mean(), belt])
+    for share, shrink in ((-1, 0.92), (-0.95, 0.97), (-0.8, 1), (0, 1.02), (0.8, 1), (0.95, 0.97), (1, 0.92)):
         outline = center + (profile - center) * (1 - (1 - shrink) * np.array([0.5, 1.5]))
         rings.append(np.column_stack([outline, share * inward * width / 2]))
     return loft(np.array(rings))

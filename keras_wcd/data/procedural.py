@@ -5,10 +5,11 @@ import zlib
 import numpy as np
 
 from keras_wcd.data.aircraft import AIRPLANES
+from keras_wcd.data.cabinets import CABINETS
 from keras_wcd.data.cars import CARS
 from keras_wcd.data.chairs import CHAIRS
 from keras_wcd.data.couches import COUCHES
-from keras_wcd.data.interior import CABINETS, LAMPS
+from keras_wcd.data.lamps import LAMPS
 from keras_wcd.data.meshes import Mesh, sample_surface
 from keras_wcd.data.points import Frame, fps_order, resample
 from keras_wcd.data.primitives import join

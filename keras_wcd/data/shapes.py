@@ -30,7 +30,7 @@ class Sample(NamedTuple):
 
 
 class Shapes8:
-    """Random shapes of eight categories in 73 sub-types, each with virtual depth scans; nothing is downloaded.
+    """Random shapes of eight categories, each of many sub-types, with virtual depth scans; nothing is downloaded.
 
     Shapes stand in PCN's frame: y up, front +x, centred, bounding-box diagonal 1. The ground truth is uniform over
     the area of all surfaces, hidden ones too, and farthest-point ordered: `complete[:k]` is a farthest point

@@ -207,6 +207,7 @@ def saved(array):
 
 PCD = "FIELDS x y z\nSIZE 4 4 4\nTYPE F F F\nCOUNT 1 1 1\nWIDTH {n}\nHEIGHT 1\nPOINTS {n}\nDATA {e}\n"
 XYZ = "element vertex {}\nproperty float x\nproperty float y\nproperty float z\n"
+GLTF = b'{"asset":{"version":"2.0"},"accessors":[{"count":1000000000000,"componentType":5126,"type":"VEC3"}]}  '
 FACES = "element face {}\nproperty list uchar int vertex_indices\n"
 HUGE = 10**15
 BAD = {
@@ -272,6 +273,7 @@ BAD = {
     "short.stl": bytes(80) + struct.pack("<I", 10**9) + bytes(50),
     "prose.off": b"hello",
     "lying.off": b"OFF\n1000000000 1000000000 0\n0 0 0\n",
+    "lying.glb": b"glTF" + struct.pack("<III", 2, 20 + len(GLTF), len(GLTF)) + b"JSON" + GLTF,
     "short.glb": b"glTF" + struct.pack("<II", 2, 10**9),
     "cloud.abc": b"1 2 3\n",
     "no extension": b"1 2 3\n",
