@@ -111,8 +111,8 @@ def test_takes_the_features_of_the_vertices_around_a_point():
 
 
 def test_gradients_equal_finite_differences():
-    if keras.config.backend() == "jax":
-        pytest.skip("JAX holds float64 only when asked to at start")
+    if keras.config.backend() != "tensorflow":
+        pytest.skip("Keras makes float64 arrays float32 tensors on JAX and PyTorch")
     random = np.random.default_rng(3)
     x = random.uniform(-0.8, 0.8, (1, 5, 3))
     grid = random.uniform(0.1, 1, (1, 4, 4, 4))
