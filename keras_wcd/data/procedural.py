@@ -17,7 +17,7 @@ from keras_wcd.data.tables import TABLES
 from keras_wcd.data.views import Camera, random_rotation, scan
 from keras_wcd.data.watercraft import WATERCRAFT
 
-VERSION = 1
+VERSION = 2
 """Rises when the same seed makes other points, so that caches of older ones are left alone."""
 
 SUBTYPES = {
