@@ -16,6 +16,8 @@ FIXTURES = {
     "foldingnet_s55": ("foldingnet", {"num_points": 8192}),
     "pcn": ("pcn", {}),
     "pcn_s55": ("pcn", {"num_coarse": 512}),
+    "topnet": ("topnet", {}),
+    "topnet_s55": ("topnet", {"tree": (2, 2, 2, 4, 4, 4, 4, 4)}),
 }
 """Recorded outputs of the official networks: file -> key in BACKBONES, arguments."""
 
@@ -24,6 +26,8 @@ PARAMETERS = {
     "foldingnet_s55": 2_407_430,
     "pcn": 6_864_387,
     "pcn_s55": 5_289_987,
+    "topnet": 6_039_169,
+    "topnet_s55": 6_037_089,
 }
 """Trainable parameters of the official networks."""
 
@@ -36,6 +40,14 @@ SMALL = {
         "encoder": (8, 8, 16),
         "hidden": 16,
         "folding": 8,
+        "num_input": 128,
+    },
+    "topnet": {
+        "tree": (2, 4, 8),
+        "node": 4,
+        "latent": 16,
+        "encoder": (8, 8, 16),
+        "root": (16, 8),
         "num_input": 128,
     },
 }
