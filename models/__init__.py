@@ -4,12 +4,14 @@ from keras_wcd.models.base import CompletionModel as CompletionModel
 from keras_wcd.models.convert import load_official_weights as load_official_weights
 from keras_wcd.models.foldingnet import FoldingNet as FoldingNet
 from keras_wcd.models.pcn import PCN as PCN
+from keras_wcd.models.pmpnet import PMPNet as PMPNet
 from keras_wcd.models.presets import PRESETS as PRESETS
 from keras_wcd.models.topnet import TopNet as TopNet
 
 BACKBONES: dict[str, type[CompletionModel]] = {
     "foldingnet": FoldingNet,
     "pcn": PCN,
+    "pmpnet": PMPNet,
     "topnet": TopNet,
 }
 """Every network by its key; `BACKBONES[key]()` is its configuration for PCN's data (16384 points)."""

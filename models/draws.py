@@ -8,7 +8,7 @@ from keras import ops
 
 from keras_wcd.types import Tensor
 
-_given: contextvars.ContextVar[Mapping[str, Tensor]] = contextvars.ContextVar("keras_wcd_draws", default={})
+_given: contextvars.ContextVar[Mapping[str, Tensor] | None] = contextvars.ContextVar("keras_wcd_draws", default=None)
 
 
 @contextlib.contextmanager
@@ -23,5 +23,5 @@ def giving(values: Mapping[str, Tensor]) -> Iterator[None]:
 
 def given(key: str) -> Tensor | None:
     """What the caller gave for the draw `key`, as a tensor, or None where the layer draws for itself."""
-    value = _given.get().get(key)
+    value = (_given.get() or {}).get(key)
     return None if value is None else ops.convert_to_tensor(value)

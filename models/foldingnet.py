@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+from keras import ops
 
 from keras_wcd.models.arguments import positive, widths_of
 from keras_wcd.models.base import CompletionModel
@@ -39,10 +40,16 @@ class FoldingNet(CompletionModel):
 
         partial = keras.Input((None, 3), name="partial")
         code = pcn_encoder(partial, encoder, latent)
-        grid = FoldingGrid(int(num_points**0.5 + 0.5), 0.5, name="grid")(partial)
+        steps = int(num_points**0.5 + 0.5)
+        # Axes: cloud, second grid coordinate, first grid coordinate, channels. The coordinates are joined as
+        # two lines: an exported graph would store the product of the whole grid with its weights.
+        grid = ops.reshape(FoldingGrid(steps, 0.5, name="grid")(partial), (1, steps, steps, 2))
+        first, second = grid[:, :1, :, :1], grid[:, :, :1, 1:]
+        code = ops.expand_dims(code, 1)
         widths = (folding, folding, 3)
-        folded = mlp([grid, code], widths, "fold_a", coordinates=True)
+        folded = mlp([first, second, code], widths, "fold_a", coordinates=True)
         fine = mlp([folded, code], widths, "fold_b", coordinates=True)
+        fine = ops.reshape(fine, (-1, steps**2, 3))
 
         super().__init__(partial, (fine,), **kwargs)
         self.num_points = num_points

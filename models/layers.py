@@ -1,5 +1,6 @@
 """Layers and graph pieces that several networks share, with PyTorch's constants."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -37,10 +38,15 @@ class JointDense(keras.layers.Layer):
 
     def call(self, inputs: Sequence[Tensor]) -> Tensor:
         """Inputs `(..., C_i)` whose leading axes broadcast -> `(..., units)`."""
-        total, start = self.bias, 0
+        parts, start = [], 0
         for x in inputs:
-            total = total + ops.matmul(x, self.kernel[start : start + x.shape[-1]])
+            parts.append(ops.matmul(x, self.kernel[start : start + x.shape[-1]]))
             start += x.shape[-1]
+        # The fewest rows first: the sum is as large as the output only at the end, and a whole cloud's feature
+        # comes before the grid's, whose sum with the bias an exported graph would store as a constant.
+        total = self.bias
+        for part in sorted(parts, key=_rows):
+            total = total + part
         return total
 
     def compute_output_shape(self, input_shape: Sequence[tuple]) -> tuple:
@@ -54,6 +60,11 @@ class JointDense(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """Every constructor argument."""
         return {**super().get_config(), "units": self.units}
+
+
+def _rows(x: Tensor) -> float:
+    """Rows of one cloud's features, as far as they are known while a graph is made."""
+    return math.prod(math.inf if size is None else size for size in x.shape[1:-1])
 
 
 @keras.saving.register_keras_serializable("keras_wcd")
@@ -96,7 +107,13 @@ def coordinate_dtype() -> str | None:
 
 
 def mlp(
-    x: Tensor | list[Tensor], widths: Sequence[int], name: str, *, norm: bool = True, coordinates: bool = False
+    x: Tensor | list[Tensor],
+    widths: Sequence[int],
+    name: str,
+    *,
+    norm: bool = True,
+    coordinates: bool = False,
+    slope: float = 0.0,
 ) -> Tensor:
     """Dense, batch normalization and ReLU per width, `name_1`, `name_1_norm`, ...; the last Dense stands alone.
 
@@ -106,6 +123,7 @@ def mlp(
         name: What the layers' names begin with.
         norm: Whether batch normalization is there.
         coordinates: Whether the last layer puts out coordinates, in float32 under mixed precision.
+        slope: Slope of the ReLU below zero; a leaky one where it is not 0.
 
     Returns:
         Features `(..., widths[-1])`.
@@ -117,7 +135,7 @@ def mlp(
         x = dense(width, name=f"{name}_{i}", dtype=dtype)(x)
         if not last:
             x = batch_norm(f"{name}_{i}_norm")(x) if norm else x
-            x = ops.relu(x)
+            x = ops.leaky_relu(x, slope) if slope else ops.relu(x)
     return x
 
 

@@ -39,7 +39,8 @@ class PointNoise(keras.layers.Layer):
         given = draws.given(self.key)
         if given is not None:
             expected = (points.shape[0], self.channels, points.shape[1])
-            if len(given.shape) != 3 or any(a != b for a, b in zip(given.shape, expected) if None not in (a, b)):
+            pairs = zip(given.shape, expected, strict=False)
+            if len(given.shape) != 3 or any(a != b for a, b in pairs if None not in (a, b)):
                 raise ValueError(f"noise[{self.key!r}] must have shape {expected}, got {tuple(given.shape)}")
             value = ops.transpose(ops.cast(given, self.compute_dtype), (0, 2, 1))
         elif training:

@@ -7,15 +7,17 @@ import keras
 from keras import ops
 
 from keras_wcd.models.arguments import positive, widths_of
-from keras_wcd.models.attention import vector_attention, vector_attention_names
 from keras_wcd.models.base import CompletionModel
 from keras_wcd.models.grouping import FarthestPoints, GatherPoints, GroupedDense, Neighbors, ThreeInterpolation
-from keras_wcd.models.layers import JointDense, batch_norm, coordinate_dtype, mlp
+from keras_wcd.models.layers import JointDense, batch_norm, mlp
 from keras_wcd.models.noise import PointNoise
+from keras_wcd.models.vector_attention import VectorAttention, attention_names, dense_names
 from keras_wcd.types import Tensor
 
 STEPS = 3
 RADII = (0.2, 0.4)
+ATTENDED = 16
+"""Neighbours that attention sees."""
 TAIL = 32
 """Channels of the noise that the displacements are made from."""
 POINT_SCALE = 0.01
@@ -134,7 +136,9 @@ class PMPNet(CompletionModel):
                 for gate in "zrh" if step > 1 else "":
                     names |= _pair(f"{theirs}.unit_{level}.conv_{gate}", f"{ours}_memory{level}_{gate}")
             for level in (1, 2) if self.plus else ():
-                names |= vector_attention_names(f"{theirs}.transformer_start_{level}", f"{ours}_attention{level}")
+                module, name = f"{theirs}.transformer_start_{level}", f"{ours}_attention{level}"
+                names |= attention_names(module, name) | dense_names(module, name, ("key", "query", "value"))
+                names |= {f"{module}.linear_{part}": f"{name}_{part}" for part in ("start", "end")}
             names |= _names(f"{theirs}.mlp_conv", f"{ours}_move", 3)
             names[f"{theirs}.mlp_conv.2.bn"] = None
         return names
@@ -150,7 +154,7 @@ def _features(
     for level, (count, radius) in enumerate(zip(samples, RADII, strict=True), start=1):
         centers, x = _group(*levels[-1], count, radius, neighbors, width * level, f"{name}_down{level}")
         if plus:
-            x = vector_attention(x, centers, f"{name}_attention{level}", width=width)
+            x = _attend(x, centers, width, f"{name}_attention{level}")
         levels.append((centers, x))
     x = _activated(list(levels[2]), (4 * width, 8 * width, 16 * width), f"{name}_down3")
     x = ops.max(x, axis=1, keepdims=True)
@@ -177,6 +181,16 @@ def _group(
     x = GroupedDense(width, name=f"{name}_1")([index, centers, points, features])
     x = ops.relu(batch_norm(f"{name}_1_norm")(x))
     return centers, ops.max(_activated(x, (width, 2 * width), name, first=2), axis=2)
+
+
+def _attend(x: Tensor, points: Tensor, width: int, name: str) -> Tensor:
+    """The residual block of PMP-Net++: vector attention whose value is the point's own, not the neighbour's."""
+    index = Neighbors(ATTENDED)([points, points])
+    offset = ops.expand_dims(points, 2) - GatherPoints()([points, index])
+    start = keras.layers.Dense(width, name=f"{name}_start")(x)
+    key, query, value = (keras.layers.Dense(width, name=f"{name}_{part}")(start) for part in ("key", "query", "value"))
+    value = value + VectorAttention(width, name=name)([offset, index, query, key])
+    return x + keras.layers.Dense(x.shape[-1], name=f"{name}_end")(value)
 
 
 def _remember(x: Tensor, memory: Tensor, name: str) -> Tensor:

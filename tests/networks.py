@@ -16,16 +16,25 @@ FIXTURES = {
     "foldingnet_s55": ("foldingnet", {"num_points": 8192}),
     "pcn": ("pcn", {}),
     "pcn_s55": ("pcn", {"num_coarse": 512}),
+    "pmpnet": ("pmpnet", {}),
+    "pmpnetplus": ("pmpnet", {"plus": True}),
     "topnet": ("topnet", {}),
     "topnet_s55": ("topnet", {"tree": (2, 2, 2, 4, 4, 4, 4, 4)}),
 }
 """Recorded outputs of the official networks: file -> key in BACKBONES, arguments."""
+
+PARITY_APART = {"pmpnet", "pmpnetplus"}
+"""Fixtures that tests of their own network compare: it takes draws, or picks points by comparisons that rounding
+turns."""
 
 PARAMETERS = {
     "foldingnet": 2_407_430,
     "foldingnet_s55": 2_407_430,
     "pcn": 6_864_387,
     "pcn_s55": 5_289_987,
+    # Less 18 of a normalization that the network stores and never uses.
+    "pmpnet": 5_435_739 - 18,
+    "pmpnetplus": 5_888_475 - 18,
     "topnet": 6_039_169,
     "topnet_s55": 6_037_089,
 }
@@ -42,6 +51,7 @@ SMALL = {
         "folding": 8,
         "num_input": 128,
     },
+    "pmpnet": {"num_input": 128, "samples": (32, 16), "neighbors": 8, "width": 8},
     "topnet": {
         "tree": (2, 4, 8),
         "node": 4,

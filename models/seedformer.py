@@ -1,0 +1,272 @@
+"""SeedFormer: Patch Seeds based Point Cloud Completion with Upsample Transformer (Zhou et al., ECCV 2022)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_wcd.models.arguments import positive, widths_of
+from keras_wcd.models.base import CompletionModel
+from keras_wcd.models.grouping import FarthestPoints, GatherPoints, GroupedDense, Neighbors
+from keras_wcd.models.layers import JointDense, mlp, mlp_names
+from keras_wcd.models.vector_attention import (
+    VectorAttention,
+    attention_names,
+    dense_names,
+    residual_mlp,
+    residual_mlp_names,
+)
+from keras_wcd.ops import gather_points, knn
+from keras_wcd.types import Tensor
+
+GROUP = 16
+"""Neighbours of the encoder's set abstractions."""
+
+
+@keras.saving.register_keras_serializable("keras_wcd")
+class SeedInterpolation(keras.layers.Layer):
+    r"""Features of the seeds at other points: the three nearest, weighted by inverse squared distance.
+
+    $$f(q) = \frac{\sum_j w_j f_j}{\sum_j w_j}, \qquad w_j = \frac{1}{\lVert q - s_j \rVert^2 + 10^{-8}}$$
+
+    Gradient flows through the weights too. All is float32.
+    """
+
+    def __init__(self, **kwargs: Any):
+        super().__init__(**{"dtype": "float32", **kwargs})
+
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
+        """`[queries (B, N, 3), seeds (B, M, 3), features (B, M, C)]` -> `(B, N, C)`."""
+        queries, seeds, features = inputs
+        square, index = knn(queries, seeds, 3)
+        weight = 1 / (square + 1e-8)
+        weight = weight / ops.sum(weight, axis=-1, keepdims=True)
+        terms = [weight[..., j : j + 1] * gather_points(features, index[..., j]) for j in range(3)]
+        return terms[0] + terms[1] + terms[2]
+
+    def compute_output_shape(self, input_shape: Sequence[tuple]) -> tuple:
+        """`(B, N, C)`."""
+        return (*input_shape[0][:2], input_shape[2][2])
+
+
+@keras.saving.register_keras_serializable("keras_wcd")
+class SeedFormer(CompletionModel):
+    """Patch seeds with features from a point transformer, and layers that split points under attention.
+
+    Weight-compatible with the authors' release. Stages: the seeds, then one cloud per up layer; the first up
+    layer starts from the `num_coarse` farthest points of the seeds and the partial cloud together. The
+    defaults are the PCN configuration (256, 512, 2048 and 16384 points); `up_factors=(1, 4, 4)` is that of
+    ShapeNet-55 (8192 points).
+
+    Args:
+        up_factors: Children of each point in the up layers.
+        latent: Length of the global code.
+        width: Channels of the up layers' features, even; the other widths are fractions and multiples of it.
+        attention: Channels inside every attention.
+        num_coarse: Points that the first up layer starts from.
+        patches: Points of the encoder's two levels.
+        neighbors: Neighbours in every attention.
+        seed_factor: Seeds of each of the encoder's last points.
+        **kwargs: As of `CompletionModel`.
+    """
+
+    def __init__(
+        self,
+        up_factors: Sequence[int] = (1, 4, 8),
+        latent: int = 512,
+        width: int = 128,
+        attention: int = 64,
+        num_coarse: int = 512,
+        patches: Sequence[int] = (512, 128),
+        neighbors: int = 20,
+        seed_factor: int = 2,
+        **kwargs: Any,
+    ):
+        up_factors, patches = widths_of(up_factors, len(up_factors), "up_factors"), widths_of(patches, 2, "patches")
+        latent, half = positive(latent, "latent"), positive(width / 2, "width / 2")
+        attention, num_coarse = positive(attention, "attention"), positive(num_coarse, "num_coarse")
+        neighbors, seed_factor = positive(neighbors, "neighbors"), positive(seed_factor, "seed_factor")
+
+        partial = keras.Input((None, 3), name="partial")
+        # Encoder: a few points with features, and a code of the whole.
+        points, x = set_abstraction(partial, partial, patches[0], (half, width), "group_1")
+        x = point_transformer(x, points, attention, neighbors, "transformer_1")
+        points, x = set_abstraction(points, x, patches[1], (width, 2 * width), "group_2")
+        x = point_transformer(x, points, attention, neighbors, "transformer_2")
+        code = ops.max(mlp([points, x], (4 * width, latent), "group_3", norm=False), axis=1, keepdims=True)
+        # Seeds: each of those points split into some.
+        around = surroundings(points, neighbors, "seed")
+        split = VectorAttention(attention, seed_factor, normalize=False, name="seed_split_attention")
+        split = up_transformer(x, x, None, around, split, width, "seed_split")
+        split = ops.reshape(split, (-1, patches[1] * seed_factor, width))
+        x = residual_mlp([split, code], width, width, "seed_a")
+        x = residual_mlp(x, half, width, "seed_b")
+        features = residual_mlp([x, code], width, width, "seed_c")
+        seeds = mlp(features, (half, 3), "seed", norm=False, coordinates=True)
+        # Up layers: each point split into some, near where it was.
+        points, stages, x = farthest(ops.concatenate([seeds, partial], axis=1), num_coarse, "coarse"), [seeds], None
+        for i, factor in enumerate(up_factors):
+            near = SeedInterpolation(name=f"up_{i}_seeds")([points, seeds, features])
+            points, x = up_layer(points, x, near, factor, (width, attention, neighbors), f"up_{i}")
+            stages.append(points)
+
+        super().__init__(partial, stages, **kwargs)
+        self.up_factors = up_factors
+        self.latent = latent
+        self.width = width
+        self.attention = attention
+        self.num_coarse = num_coarse
+        self.patches = patches
+        self.neighbors = neighbors
+        self.seed_factor = seed_factor
+
+    def official_weights(self) -> dict[str, str | None]:
+        """Modules of `codes/model.py` in the authors' repository; the encoder's normalizations are not in use."""
+        table = {}
+        for i in (1, 2, 3):
+            module = f"feat_extractor.sa_module_{i}.mlp_conv"
+            table |= {f"{module}.{j}.conv": f"group_{i}_{j + 1}" for j in (0, 1)}
+            table |= {f"{module}.{j}.bn": None for j in (0, 1)}
+        for i in (1, 2):
+            table |= point_transformer_names(f"feat_extractor.transformer_{i}", f"transformer_{i}")
+        table |= up_transformer_names("seed_generator.uptrans", "seed_split", upfeat=False)
+        table["seed_generator.uptrans.residual_layer"] = "seed_split_residual"
+        for i, letter in enumerate("abc", start=1):
+            table |= residual_mlp_names(f"seed_generator.mlp_{i}", f"seed_{letter}")
+        table |= mlp_names("seed_generator.mlp_4", "seed", 2, norm=False)
+        for i in range(len(self.up_factors)):
+            for mlp_name, ours in (("mlp_1", "place"), ("mlp_2", "query"), ("mlp_delta", "delta")):
+                table |= mlp_names(f"up_layers.{i}.{mlp_name}.mlp", f"up_{i}_{ours}", 2, norm=False)
+            for j, letter in enumerate("ab", start=1):
+                table |= up_transformer_names(f"up_layers.{i}.uptrans{j}", f"up_{i}_{letter}")
+            table |= residual_mlp_names(f"up_layers.{i}.mlp_delta_feature", f"up_{i}_feature")
+        return table
+
+    def adapt_official(self, weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The kernels of the splitting transposed convolutions lose their last axis, which is 1."""
+        split = [f"up_layers.{i}.uptrans2" for i in range(len(self.up_factors))]
+        names = {f"{module}.attn_mlp.3.weight" for module in ("seed_generator.uptrans", *split)}
+        return {k: v.reshape(v.shape[:3]) if k in names and v.shape[3:] == (1,) else v for k, v in weights.items()}
+
+
+def farthest(points: Tensor, count: int, name: str) -> Tensor:
+    """The `count` farthest points `(B, count, 3)` of a cloud."""
+    return GatherPoints()([points, FarthestPoints(count, name=f"{name}_points")(points)])
+
+
+def set_abstraction(
+    points: Tensor, features: Tensor, count: int, widths: Sequence[int], name: str
+) -> tuple[Tensor, Tensor]:
+    """The `count` farthest points `(B, S, 3)` and features `(B, S, widths[1])` of what lies around each."""
+    centers = farthest(points, count, name)
+    index = Neighbors(GROUP, name=f"{name}_neighbors")([centers, points])
+    x = GroupedDense(widths[0], name=f"{name}_1")([index, centers, points, features])
+    x = keras.layers.Dense(widths[1], name=f"{name}_2")(ops.relu(x))
+    return centers, ops.max(x, axis=2)
+
+
+def surroundings(points: Tensor, neighbors: int, name: str) -> tuple[Tensor, Tensor]:
+    """What attention among points needs to know of where they are: p_i - p_j `(B, N, K, 3)` and j `(B, N, K)`."""
+    index = Neighbors(neighbors, name=f"{name}_neighbors")([points, points])
+    return ops.expand_dims(points, 2) - GatherPoints()([points, index]), index
+
+
+def point_transformer(x: Tensor, points: Tensor, attention: int, neighbors: int, name: str) -> Tensor:
+    """A residual block of attention among the nearest points: features `(B, N, C)` -> `(B, N, C)`."""
+    start = keras.layers.Dense(attention, name=f"{name}_start")(x)
+    query, key, value = (keras.layers.Dense(attention, name=f"{name}_{p}")(start) for p in ("query", "key", "value"))
+    found = VectorAttention(attention, name=f"{name}_attention")(
+        [*surroundings(points, neighbors, name), query, key, value]
+    )
+    return x + keras.layers.Dense(x.shape[-1], name=f"{name}_end")(found)
+
+
+def point_transformer_names(official: str, name: str) -> dict[str, str]:
+    """Where PyTorch keeps the weights of a `point_transformer`: theirs -> ours."""
+    ends = {f"{official}.linear_{part}": f"{name}_{part}" for part in ("start", "end")}
+    return {
+        **ends,
+        **dense_names(official, name, ("query", "key", "value")),
+        **attention_names(official, f"{name}_attention"),
+    }
+
+
+def up_transformer(
+    key: Tensor,
+    query: Tensor,
+    near: Tensor | None,
+    around: tuple[Tensor, Tensor],
+    attend: VectorAttention,
+    width: int,
+    name: str,
+) -> Tensor:
+    """The upsample transformer.
+
+    Args:
+        key: Features `(B, N, C)` that the keys are made of.
+        query: Features `(B, N, C)` that the queries are made of.
+        near: Features `(B, N, C)` whose differences enter attention and values, or None.
+        around: As of `surroundings`.
+        attend: The attention itself.
+        width: Output channels.
+        name: What the layers' names begin with.
+
+    Returns:
+        Features `(B, N, width)`, or `(B, N, U, width)` where the attention has a factor U.
+    """
+    dense = {part: keras.layers.Dense(attend.dim, name=f"{name}_{part}") for part in ("query", "key", "value")}
+    own = residual_mlp([key, query], query.shape[-1], query.shape[-1], f"{name}_own")
+    query, key, value = dense["query"](query), dense["key"](key), dense["value"](own)
+    if near is not None:
+        # q_i - k_j + n_i - n_j and v_j + n_i - n_j, the last n_i outside the sum of weights.
+        near = keras.layers.Dense(attend.dim, name=f"{name}_upfeat")(near)
+        query, key, value = query + near, key + near, value - near
+    found = attend([*around, query, key, value])
+    if attend.factor is not None:
+        own, near = ops.expand_dims(own, 2), None if near is None else ops.expand_dims(near, 2)
+    found = found if near is None else found + near
+    if own.shape[-1] != width:
+        own = keras.layers.Dense(width, name=f"{name}_residual")(own)
+    return keras.layers.Dense(width, name=f"{name}_end")(found) + own
+
+
+def up_transformer_names(official: str, name: str, upfeat: bool = True) -> dict[str, str]:
+    """Where PyTorch keeps the weights of an `up_transformer`: theirs -> ours."""
+    return {
+        **dense_names(official, name, ("query", "key", "value", "end") + ("upfeat",) * upfeat),
+        **residual_mlp_names(f"{official}.mlp_v", f"{name}_own"),
+        **attention_names(official, f"{name}_attention"),
+    }
+
+
+def up_layer(
+    points: Tensor, before: Tensor | None, near: Tensor, factor: int, sizes: tuple[int, int, int], name: str
+) -> tuple[Tensor, Tensor]:
+    """Every point split into `factor` points, each moved by less than 1 along an axis.
+
+    Args:
+        points: Clouds `(B, N, 3)`.
+        before: Features `(B, N, width)` of the up layer before; None in the first.
+        near: Features `(B, N, C)` of the seeds nearby.
+        factor: Children U of each point.
+        sizes: `(width, attention, neighbors)` as of `SeedFormer`.
+        name: What the layers' names begin with.
+
+    Returns:
+        Clouds `(B, N * U, 3)` and their features `(B, N * U, width)`.
+    """
+    width, attention, neighbors = sizes
+    place = mlp(points, (width // 2, width), f"{name}_place", norm=False)
+    whole = ops.max(place, axis=1, keepdims=True)
+    query = mlp([place, whole, near], (2 * width, width), f"{name}_query", norm=False)
+    around = surroundings(points, neighbors, name)
+    attend = VectorAttention(attention, name=f"{name}_a_attention")
+    x = up_transformer(query if before is None else before, query, near, around, attend, width, f"{name}_a")
+    attend = VectorAttention(attention, factor, name=f"{name}_b_attention")
+    children = up_transformer(x if before is None else before, x, near, around, attend, width, f"{name}_b")
+    features = residual_mlp([children, ops.expand_dims(x, 2)], width, width, f"{name}_feature")  # (B, N, U, C)
+    delta = mlp(ops.relu(features), (width // 2, 3), f"{name}_delta", norm=False, coordinates=True)
+    points = ops.reshape(ops.expand_dims(points, 2) + ops.tanh(delta), (-1, points.shape[1] * factor, 3))
+    return points, ops.reshape(features, (-1, points.shape[1], width))

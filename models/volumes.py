@@ -1,0 +1,166 @@
+"""Layers between clouds and cubic volumes of features: gridding, its reverse, convolution, pooling, sampling."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_wcd.models import draws
+from keras_wcd.models.layers import batch_norm
+from keras_wcd.ops import cubic_feature_sampling, gather_points, gridding, gridding_reverse
+from keras_wcd.types import Tensor
+
+
+@keras.saving.register_keras_serializable("keras_wcd")
+class Gridding(keras.layers.Layer):
+    """Clouds `(B, N, 3)` in the cube [-1, 1] as weights `(B, S, S, S, 1)` of a grid's vertices, in float32.
+
+    Args:
+        size: Vertices S along a side.
+        **kwargs: As of `keras.layers.Layer`.
+    """
+
+    def __init__(self, size: int, **kwargs: Any):
+        super().__init__(autocast=False, **kwargs)
+        self.size = size
+
+    def call(self, points: Tensor) -> Tensor:
+        """Clouds `(B, N, 3)` -> `(B, S, S, S, 1)`."""
+        return ops.expand_dims(gridding(points, self.size), -1)
+
+    def compute_output_spec(self, points: keras.KerasTensor) -> keras.KerasTensor:
+        """`(B, S, S, S, 1)`."""
+        return keras.KerasTensor((points.shape[0], *(self.size,) * 3, 1), points.dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        """Every constructor argument."""
+        return _plain({**super().get_config(), "size": self.size})
+
+
+@keras.saving.register_keras_serializable("keras_wcd")
+class GriddingReverse(keras.layers.Layer):
+    """Weights `(B, S, S, S, 1)` of a grid's vertices as one point per cell, `(B, S ** 3, 3)`, in float32."""
+
+    def __init__(self, **kwargs: Any):
+        super().__init__(autocast=False, **kwargs)
+
+    def call(self, grid: Tensor) -> Tensor:
+        """`(B, S, S, S, 1)` -> `(B, S ** 3, 3)`."""
+        return gridding_reverse(ops.cast(grid[..., 0], "float32"))
+
+    def compute_output_spec(self, grid: keras.KerasTensor) -> keras.KerasTensor:
+        """`(B, S ** 3, 3)`."""
+        return keras.KerasTensor((grid.shape[0], grid.shape[1] ** 3, 3), "float32")
+
+    def get_config(self) -> dict[str, Any]:
+        """Every constructor argument."""
+        return _plain(super().get_config())
+
+
+@keras.saving.register_keras_serializable("keras_wcd")
+class CubicFeatures(keras.layers.Layer):
+    """Features of the eight vertices around every point: `(B, N, 3)`, `(B, S, S, S, C)` -> `(B, N, 8 * C)`."""
+
+    def __init__(self, **kwargs: Any):
+        super().__init__(autocast=False, **kwargs)
+
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
+        """The first vertex's channels first."""
+        points, features = inputs
+        count = points.shape[1] or -1
+        return ops.reshape(cubic_feature_sampling(points, features), (-1, count, 8 * features.shape[-1]))
+
+    def compute_output_spec(self, inputs: Sequence[keras.KerasTensor]) -> keras.KerasTensor:
+        """`(B, N, 8 * C)`."""
+        points, features = inputs
+        return keras.KerasTensor((*points.shape[:2], 8 * features.shape[-1]), features.dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        """Every constructor argument."""
+        return _plain(super().get_config())
+
+
+@keras.saving.register_keras_serializable("keras_wcd")
+class RandomPoints(keras.layers.Layer):
+    """Some of a cloud's points at random, never a row whose coordinates sum to zero unless all do.
+
+    In training each call draws anew. At inference the rows keep one random order, drawn once from `seed`, and
+    the first that are not zero are taken. Where there are too few, they are repeated in turn. Rows
+    `(B, count)` that the caller gives under `rows` replace the draw.
+
+    Args:
+        count: Points to choose.
+        seed: Of the order at inference.
+        **kwargs: As of `keras.layers.Layer`.
+    """
+
+    def __init__(self, count: int, seed: int = 0, **kwargs: Any):
+        super().__init__(autocast=False, **kwargs)
+        self.count, self.seed = count, seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def call(self, points: Tensor, training: bool = False) -> Tensor:
+        """Clouds `(B, N, 3)` -> `(B, count, 3)`."""
+        rows = draws.given("rows")
+        rows = self._draw(points, training) if rows is None else self._checked(rows, points)
+        return gather_points(points, rows)
+
+    def _checked(self, rows: Tensor, points: Tensor) -> Tensor:
+        expected = (points.shape[0], self.count)
+        if len(rows.shape) != 2 or any(a != b for a, b in zip(rows.shape, expected, strict=True) if None not in (a, b)):
+            raise ValueError(f"noise['rows'] must have shape {expected}, got {tuple(rows.shape)}")
+        return ops.cast(rows, "int32")
+
+    def _draw(self, points: Tensor, training: bool) -> Tensor:
+        batch, size = ops.shape(points)[:2]
+        points = ops.stop_gradient(points)
+        present = points[..., 0] + points[..., 1] + points[..., 2] != 0
+        if training:
+            priority = keras.random.uniform((batch, size), dtype="float32", seed=self.seed_generator)
+        elif points.shape[1] is None:
+            # A hash of the row's number, since the table has no length yet.
+            phase = ops.sin(ops.cast(ops.arange(size), "float32") * 12.9898) * 43758.5453
+            priority = ops.expand_dims(phase - ops.floor(phase), 0)
+        else:
+            order = np.random.default_rng(self.seed).permutation(size)
+            priority = ops.convert_to_tensor(order[None].astype(np.float32))
+        rows = ops.cast(ops.top_k(ops.where(present, priority, -1.0), self.count)[1], "int32")
+        found = ops.sum(ops.cast(present, "int32"), axis=1, keepdims=True)
+        place = ops.expand_dims(ops.arange(self.count, dtype="int32"), 0) % ops.clip(found, 1, self.count)
+        return ops.take_along_axis(rows, place, axis=1)
+
+    def compute_output_spec(self, points: keras.KerasTensor, training: bool = False) -> keras.KerasTensor:
+        """`(B, count, 3)`."""
+        return keras.KerasTensor((points.shape[0], self.count, 3), points.dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        """Every constructor argument."""
+        return _plain({**super().get_config(), "count": self.count, "seed": self.seed})
+
+
+def convolved_down(x: Tensor, channels: int, name: str) -> Tensor:
+    """Convolution of width 4, normalization, LeakyReLU and max pooling: `(B, S, S, S, C)` -> half the side.
+
+    The official convolution pads two vertices on both sides; its last output on each axis is dropped by the
+    pooling and not computed here.
+    """
+    x = keras.layers.ZeroPadding3D(((2, 1),) * 3)(x)
+    x = keras.layers.Conv3D(channels, 4, name=name)(x)
+    x = ops.leaky_relu(batch_norm(f"{name}_norm")(x), 0.2)
+    # MaxPooling3D is no builtin operator of LiteRT. The order of the axes gives ties to the first vertex.
+    x = ops.maximum(x[:, :, :, 0::2], x[:, :, :, 1::2])
+    x = ops.maximum(x[:, :, 0::2], x[:, :, 1::2])
+    return ops.maximum(x[:, 0::2], x[:, 1::2])
+
+
+def convolved_up(x: Tensor, channels: int, name: str) -> Tensor:
+    """Transposed convolution of width 4 and stride 2, normalization and ReLU: `(B, S, S, S, C)` -> twice the side."""
+    x = keras.layers.Conv3DTranspose(channels, 4, strides=2, padding="same", use_bias=False, name=name)(x)
+    return ops.relu(batch_norm(f"{name}_norm")(x))
+
+
+def _plain(config: dict[str, Any]) -> dict[str, Any]:
+    config.pop("autocast", None)
+    return config
