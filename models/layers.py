@@ -42,8 +42,7 @@ class JointDense(keras.layers.Layer):
         for x in inputs:
             parts.append(ops.matmul(x, self.kernel[start : start + x.shape[-1]]))
             start += x.shape[-1]
-        # The fewest rows first: the sum is as large as the output only at the end, and a whole cloud's feature
-        # comes before the grid's, whose sum with the bias an exported graph would store as a constant.
+        # The fewest rows first: the sum is as large as the output only at the end.
         total = self.bias
         for part in sorted(parts, key=_rows):
             total = total + part
