@@ -5,6 +5,7 @@ from keras_wcd.models.convert import load_official_weights as load_official_weig
 from keras_wcd.models.foldingnet import FoldingNet as FoldingNet
 from keras_wcd.models.pcn import PCN as PCN
 from keras_wcd.models.pmpnet import PMPNet as PMPNet
+from keras_wcd.models.pointr import PoinTr as PoinTr
 from keras_wcd.models.presets import PRESETS as PRESETS
 from keras_wcd.models.topnet import TopNet as TopNet
 
@@ -12,6 +13,7 @@ BACKBONES: dict[str, type[CompletionModel]] = {
     "foldingnet": FoldingNet,
     "pcn": PCN,
     "pmpnet": PMPNet,
+    "pointr": PoinTr,
     "topnet": TopNet,
 }
 """Every network by its key; `BACKBONES[key]()` is its configuration for PCN's data (16384 points)."""

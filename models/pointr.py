@@ -107,7 +107,8 @@ class PoinTr(CompletionModel):
         """Modules of `models/PoinTr.py` and `models/Transformer.py` in the authors' repository."""
         names = {"base_model.grouper.input_trans": "group_0", "reduce_map": "patch"}
         for i in range(1, 1 + len(GROUPER)):
-            names |= {f"base_model.grouper.layer{i}.0": f"group_{i}", f"base_model.grouper.layer{i}.1": f"group_{i}_norm"}
+            layer = f"base_model.grouper.layer{i}"
+            names |= {f"{layer}.0": f"group_{i}", f"{layer}.1": f"group_{i}_norm"}
         for official, name in (("pos_embed", "position"), ("input_proj", "proxy"), ("increase_dim", "code")):
             names |= mlp_names(f"base_model.{official}", name, 2)
         names |= mlp_names("base_model.coarse_pred", "coarse", 2, norm=False)

@@ -18,14 +18,16 @@ FIXTURES = {
     "pcn_s55": ("pcn", {"num_coarse": 512}),
     "pmpnet": ("pmpnet", {}),
     "pmpnetplus": ("pmpnet", {"plus": True}),
+    "pointr": ("pointr", {}),
+    "pointr_s55": ("pointr", {"num_query": 96}),
     "topnet": ("topnet", {}),
     "topnet_s55": ("topnet", {"tree": (2, 2, 2, 4, 4, 4, 4, 4)}),
 }
 """Recorded outputs of the official networks: file -> key in BACKBONES, arguments."""
 
-PARITY_APART = {"pmpnet", "pmpnetplus"}
-"""Fixtures that tests of their own network compare: it takes draws, or picks points by comparisons that rounding
-turns."""
+PARITY_APART = {"pmpnet", "pmpnetplus", "pointr", "pointr_s55"}
+"""Fixtures that tests of their own network compare: it takes draws, picks points by comparisons that rounding
+turns, or puts out coordinates so large that the tolerance is its own."""
 
 PARAMETERS = {
     "foldingnet": 2_407_430,
@@ -35,6 +37,9 @@ PARAMETERS = {
     # Less 18 of a normalization that the network stores and never uses.
     "pmpnet": 5_435_739 - 18,
     "pmpnetplus": 5_888_475 - 18,
+    # Less those of the neighbours' branches that every block but the first stores and never uses.
+    "pointr": 42_498_054 - 11_221_248,
+    "pointr_s55": 42_104_454 - 11_221_248,
     "topnet": 6_039_169,
     "topnet_s55": 6_037_089,
 }
@@ -52,6 +57,17 @@ SMALL = {
         "num_input": 128,
     },
     "pmpnet": {"num_input": 128, "samples": (32, 16), "neighbors": 8, "width": 8},
+    "pointr": {
+        "num_query": 8,
+        "grid_size": 2,
+        "centers": (32, 16),
+        "width": 12,
+        "heads": 2,
+        "depth": (1, 2),
+        "latent": 16,
+        "folding": 8,
+        "num_input": 128,
+    },
     "topnet": {
         "tree": (2, 4, 8),
         "node": 4,
