@@ -1,5 +1,6 @@
 """Networks for point cloud completion, and `BACKBONES`, the table of them."""
 
+from keras_wcd.models.atlasnet import AtlasNet as AtlasNet
 from keras_wcd.models.base import CompletionModel as CompletionModel
 from keras_wcd.models.convert import load_official_weights as load_official_weights
 from keras_wcd.models.foldingnet import FoldingNet as FoldingNet
@@ -7,13 +8,18 @@ from keras_wcd.models.pcn import PCN as PCN
 from keras_wcd.models.pmpnet import PMPNet as PMPNet
 from keras_wcd.models.pointr import PoinTr as PoinTr
 from keras_wcd.models.presets import PRESETS as PRESETS
+from keras_wcd.models.seedformer import SeedFormer as SeedFormer
+from keras_wcd.models.snowflakenet import SnowflakeNet as SnowflakeNet
 from keras_wcd.models.topnet import TopNet as TopNet
 
 BACKBONES: dict[str, type[CompletionModel]] = {
+    "atlasnet": AtlasNet,
     "foldingnet": FoldingNet,
     "pcn": PCN,
     "pmpnet": PMPNet,
     "pointr": PoinTr,
+    "seedformer": SeedFormer,
+    "snowflakenet": SnowflakeNet,
     "topnet": TopNet,
 }
 """Every network by its key; `BACKBONES[key]()` is its configuration for PCN's data (16384 points)."""

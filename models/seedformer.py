@@ -9,8 +9,16 @@ from keras import ops
 
 from keras_wcd.models.arguments import positive, widths_of
 from keras_wcd.models.base import CompletionModel
-from keras_wcd.models.grouping import FarthestPoints, GatherPoints, GroupedDense, Neighbors
-from keras_wcd.models.layers import JointDense, mlp, mlp_names
+from keras_wcd.models.layers import mlp, mlp_names
+from keras_wcd.models.point_encoder import (
+    farthest,
+    moved,
+    point_encoder,
+    point_encoder_names,
+    seed_cloud,
+    seed_cloud_names,
+    surroundings,
+)
 from keras_wcd.models.vector_attention import (
     VectorAttention,
     attention_names,
@@ -20,9 +28,6 @@ from keras_wcd.models.vector_attention import (
 )
 from keras_wcd.ops import gather_points, knn
 from keras_wcd.types import Tensor
-
-GROUP = 16
-"""Neighbours of the encoder's set abstractions."""
 
 
 @keras.saving.register_keras_serializable("keras_wcd")
@@ -85,26 +90,19 @@ class SeedFormer(CompletionModel):
         **kwargs: Any,
     ):
         up_factors, patches = widths_of(up_factors, len(up_factors), "up_factors"), widths_of(patches, 2, "patches")
-        latent, half = positive(latent, "latent"), positive(width / 2, "width / 2")
+        latent, width = positive(latent, "latent"), 2 * positive(width / 2, "width / 2")
         attention, num_coarse = positive(attention, "attention"), positive(num_coarse, "num_coarse")
         neighbors, seed_factor = positive(neighbors, "neighbors"), positive(seed_factor, "seed_factor")
 
         partial = keras.Input((None, 3), name="partial")
         # Encoder: a few points with features, and a code of the whole.
-        points, x = set_abstraction(partial, partial, patches[0], (half, width), "group_1")
-        x = point_transformer(x, points, attention, neighbors, "transformer_1")
-        points, x = set_abstraction(points, x, patches[1], (width, 2 * width), "group_2")
-        x = point_transformer(x, points, attention, neighbors, "transformer_2")
-        code = ops.max(mlp([points, x], (4 * width, latent), "group_3", norm=False), axis=1, keepdims=True)
+        points, x, code = point_encoder(partial, patches, width, latent, (attention, neighbors), own_value=False)
         # Seeds: each of those points split into some.
         around = surroundings(points, neighbors, "seed")
         split = VectorAttention(attention, seed_factor, normalize=False, name="seed_split_attention")
         split = up_transformer(x, x, None, around, split, width, "seed_split")
         split = ops.reshape(split, (-1, patches[1] * seed_factor, width))
-        x = residual_mlp([split, code], width, width, "seed_a")
-        x = residual_mlp(x, half, width, "seed_b")
-        features = residual_mlp([x, code], width, width, "seed_c")
-        seeds = mlp(features, (half, 3), "seed", norm=False, coordinates=True)
+        seeds, features = seed_cloud(split, code, width)
         # Up layers: each point split into some, near where it was.
         points, stages, x = farthest(ops.concatenate([seeds, partial], axis=1), num_coarse, "coarse"), [seeds], None
         for i, factor in enumerate(up_factors):
@@ -124,18 +122,9 @@ class SeedFormer(CompletionModel):
 
     def official_weights(self) -> dict[str, str | None]:
         """Modules of `codes/model.py` in the authors' repository; the encoder's normalizations are not in use."""
-        table = {}
-        for i in (1, 2, 3):
-            module = f"feat_extractor.sa_module_{i}.mlp_conv"
-            table |= {f"{module}.{j}.conv": f"group_{i}_{j + 1}" for j in (0, 1)}
-            table |= {f"{module}.{j}.bn": None for j in (0, 1)}
-        for i in (1, 2):
-            table |= point_transformer_names(f"feat_extractor.transformer_{i}", f"transformer_{i}")
+        table = point_encoder_names("feat_extractor") | seed_cloud_names("seed_generator")
         table |= up_transformer_names("seed_generator.uptrans", "seed_split", upfeat=False)
         table["seed_generator.uptrans.residual_layer"] = "seed_split_residual"
-        for i, letter in enumerate("abc", start=1):
-            table |= residual_mlp_names(f"seed_generator.mlp_{i}", f"seed_{letter}")
-        table |= mlp_names("seed_generator.mlp_4", "seed", 2, norm=False)
         for i in range(len(self.up_factors)):
             for mlp_name, ours in (("mlp_1", "place"), ("mlp_2", "query"), ("mlp_delta", "delta")):
                 table |= mlp_names(f"up_layers.{i}.{mlp_name}.mlp", f"up_{i}_{ours}", 2, norm=False)
@@ -149,48 +138,6 @@ class SeedFormer(CompletionModel):
         split = [f"up_layers.{i}.uptrans2" for i in range(len(self.up_factors))]
         names = {f"{module}.attn_mlp.3.weight" for module in ("seed_generator.uptrans", *split)}
         return {k: v.reshape(v.shape[:3]) if k in names and v.shape[3:] == (1,) else v for k, v in weights.items()}
-
-
-def farthest(points: Tensor, count: int, name: str) -> Tensor:
-    """The `count` farthest points `(B, count, 3)` of a cloud."""
-    return GatherPoints()([points, FarthestPoints(count, name=f"{name}_points")(points)])
-
-
-def set_abstraction(
-    points: Tensor, features: Tensor, count: int, widths: Sequence[int], name: str
-) -> tuple[Tensor, Tensor]:
-    """The `count` farthest points `(B, S, 3)` and features `(B, S, widths[1])` of what lies around each."""
-    centers = farthest(points, count, name)
-    index = Neighbors(GROUP, name=f"{name}_neighbors")([centers, points])
-    x = GroupedDense(widths[0], name=f"{name}_1")([index, centers, points, features])
-    x = keras.layers.Dense(widths[1], name=f"{name}_2")(ops.relu(x))
-    return centers, ops.max(x, axis=2)
-
-
-def surroundings(points: Tensor, neighbors: int, name: str) -> tuple[Tensor, Tensor]:
-    """What attention among points needs to know of where they are: p_i - p_j `(B, N, K, 3)` and j `(B, N, K)`."""
-    index = Neighbors(neighbors, name=f"{name}_neighbors")([points, points])
-    return ops.expand_dims(points, 2) - GatherPoints()([points, index]), index
-
-
-def point_transformer(x: Tensor, points: Tensor, attention: int, neighbors: int, name: str) -> Tensor:
-    """A residual block of attention among the nearest points: features `(B, N, C)` -> `(B, N, C)`."""
-    start = keras.layers.Dense(attention, name=f"{name}_start")(x)
-    query, key, value = (keras.layers.Dense(attention, name=f"{name}_{p}")(start) for p in ("query", "key", "value"))
-    found = VectorAttention(attention, name=f"{name}_attention")(
-        [*surroundings(points, neighbors, name), query, key, value]
-    )
-    return x + keras.layers.Dense(x.shape[-1], name=f"{name}_end")(found)
-
-
-def point_transformer_names(official: str, name: str) -> dict[str, str]:
-    """Where PyTorch keeps the weights of a `point_transformer`: theirs -> ours."""
-    ends = {f"{official}.linear_{part}": f"{name}_{part}" for part in ("start", "end")}
-    return {
-        **ends,
-        **dense_names(official, name, ("query", "key", "value")),
-        **attention_names(official, f"{name}_attention"),
-    }
 
 
 def up_transformer(
@@ -267,6 +214,4 @@ def up_layer(
     attend = VectorAttention(attention, factor, name=f"{name}_b_attention")
     children = up_transformer(x if before is None else before, x, near, around, attend, width, f"{name}_b")
     features = residual_mlp([children, ops.expand_dims(x, 2)], width, width, f"{name}_feature")  # (B, N, U, C)
-    delta = mlp(ops.relu(features), (width // 2, 3), f"{name}_delta", norm=False, coordinates=True)
-    points = ops.reshape(ops.expand_dims(points, 2) + ops.tanh(delta), (-1, points.shape[1] * factor, 3))
-    return points, ops.reshape(features, (-1, points.shape[1], width))
+    return moved(points, features, width // 2, name)

@@ -83,10 +83,14 @@ class VectorAttention(keras.layers.Layer):
         if self.normalize:
             score = ops.exp(score - ops.stop_gradient(ops.max(score, axis=2, keepdims=True)))
             total = ops.sum(score, axis=2)
+            total = total if self.factor is None else self._children(total)
         if self.factor is not None:
-            value = ops.tile(value, (1, 1, 1, self.factor))
-        mean = ops.sum(score * value, axis=2) / total
-        return mean if self.factor is None else ops.reshape(mean, (-1, ops.shape(mean)[1], self.factor, self.dim))
+            score, value = self._children(score), ops.expand_dims(value, 3)
+        return ops.sum(score * value, axis=2) / total
+
+    def _children(self, x: Tensor) -> Tensor:
+        """`(..., U * C)` -> `(..., U, C)`."""
+        return ops.reshape(x, (-1, *ops.shape(x)[1:-1], self.factor, self.dim))
 
     def compute_output_shape(self, input_shape: Sequence[tuple]) -> tuple:
         """`(B, N, C)`, or `(B, N, U, C)` with a factor."""

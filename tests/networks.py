@@ -12,6 +12,7 @@ SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 ORACLES = SHARED / "oracles"
 
 FIXTURES = {
+    "atlasnet": ("atlasnet", {}),
     "foldingnet": ("foldingnet", {}),
     "foldingnet_s55": ("foldingnet", {"num_points": 8192}),
     "pcn": ("pcn", {}),
@@ -20,16 +21,31 @@ FIXTURES = {
     "pmpnetplus": ("pmpnet", {"plus": True}),
     "pointr": ("pointr", {}),
     "pointr_s55": ("pointr", {"num_query": 96}),
+    "seedformer": ("seedformer", {}),
+    "seedformer_s55": ("seedformer", {"up_factors": (1, 4, 4)}),
+    "snowflakenet": ("snowflakenet", {}),
+    "snowflakenet_s55": ("snowflakenet", {"up_factors": (1, 4, 4)}),
     "topnet": ("topnet", {}),
     "topnet_s55": ("topnet", {"tree": (2, 2, 2, 4, 4, 4, 4, 4)}),
 }
 """Recorded outputs of the official networks: file -> key in BACKBONES, arguments."""
 
-PARITY_APART = {"pmpnet", "pmpnetplus", "pointr", "pointr_s55"}
+PARITY_APART = {
+    "atlasnet",
+    "pmpnet",
+    "pmpnetplus",
+    "pointr",
+    "pointr_s55",
+    "seedformer",
+    "seedformer_s55",
+    "snowflakenet",
+    "snowflakenet_s55",
+}
 """Fixtures that tests of their own network compare: it takes draws, picks points by comparisons that rounding
 turns, or puts out coordinates so large that the tolerance is its own."""
 
 PARAMETERS = {
+    "atlasnet": 19_203_888,
     "foldingnet": 2_407_430,
     "foldingnet_s55": 2_407_430,
     "pcn": 6_864_387,
@@ -40,12 +56,27 @@ PARAMETERS = {
     # Less those of the neighbours' branches that every block but the first stores and never uses.
     "pointr": 42_498_054 - 11_221_248,
     "pointr_s55": 42_104_454 - 11_221_248,
+    # Less 3200 of the encoder's normalizations that both networks store and never use.
+    "seedformer": 3_311_820 - 3200,
+    "seedformer_s55": 3_246_284 - 3200,
+    "snowflakenet": 19_320_812 - 3200,
+    "snowflakenet_s55": 19_304_428 - 3200,
     "topnet": 6_039_169,
     "topnet_s55": 6_037_089,
 }
 """Trainable parameters of the official networks."""
 
 SMALL = {
+    "atlasnet": {
+        "num_points": 32,
+        "patches": 2,
+        "template": "square",
+        "latent": 16,
+        "hidden": 8,
+        "depth": 1,
+        "encoder": (8, 8),
+        "num_input": 128,
+    },
     "foldingnet": {"num_points": 64, "latent": 16, "encoder": (8, 8, 16), "folding": 8, "num_input": 128},
     "pcn": {
         "num_coarse": 16,
@@ -66,6 +97,27 @@ SMALL = {
         "depth": (1, 2),
         "latent": 16,
         "folding": 8,
+        "num_input": 128,
+    },
+    "seedformer": {
+        "up_factors": (1, 2, 2),
+        "latent": 16,
+        "width": 8,
+        "attention": 4,
+        "num_coarse": 32,
+        "patches": (32, 16),
+        "neighbors": 4,
+        "num_input": 128,
+    },
+    "snowflakenet": {
+        "up_factors": (1, 2, 2),
+        "latent": 16,
+        "width": 8,
+        "attention": 4,
+        "num_seeds": 16,
+        "num_coarse": 32,
+        "patches": (32, 16),
+        "neighbors": 4,
         "num_input": 128,
     },
     "topnet": {
