@@ -1,5 +1,6 @@
 """The command line: every command calls one public function."""
 
+import json
 import os
 import pathlib
 import sys
@@ -41,6 +42,54 @@ def example(line: str) -> dict:
     return {"epilog": f"Example: {line}", "context_settings": {"show_default": True}}
 
 
+def entry(table: dict, name: str, option: str):
+    """A row of a table, or a usage error that lists the rows."""
+    if name not in table:
+        raise click.UsageError(f"{option}: there is no {name!r}; known are {', '.join(sorted(table))}")
+    return table[name]
+
+
+def number(text: str) -> float:
+    """A number, or a usage error."""
+    try:
+        return float(text)
+    except ValueError:
+        raise click.UsageError(f"--distance-scale must be a number, median or fit, got {text!r}") from None
+
+
+def numbers(path: str):
+    """An array from an .npy file, never unpickled."""
+    import numpy as np
+
+    try:
+        return np.load(path, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise ValueError(f"{path}: not an .npy file of numbers ({error})") from error
+
+
+def settings(pairs: tuple[str, ...]) -> dict:
+    """Arguments from `name=value` pairs, the values in JSON."""
+    arguments = {}
+    for pair in pairs:
+        name, _, value = pair.partition("=")
+        try:
+            arguments[name] = json.loads(value)
+        except json.JSONDecodeError:
+            raise click.UsageError(f"--set wants NAME=VALUE with a JSON value, got {pair!r}") from None
+    return arguments
+
+
+def named_loss(name: str):
+    """A loss by name, or the best of a distillation."""
+    from keras_wcd import losses
+
+    if name.endswith(".json"):
+        from keras_wcd.distill import DistillationResult
+
+        return DistillationResult.from_json(pathlib.Path(name)).loss()
+    return losses.get(name)
+
+
 @click.group(cls=Commands)
 @click.version_option(package_name="keras-wcd")
 def main():
@@ -61,6 +110,81 @@ def demo(output, shapes, epochs, seed):
     from keras_wcd.demo import demo
 
     demo(output, shapes=shapes, epochs=epochs, seed=seed, say=click.echo)
+
+
+@main.command(**example("keras-wcd distill --teacher hyper_cd --alpha 1 -o runs/distilled"))
+@click.option("-o", "--output", required=True, type=click.Path(path_type=pathlib.Path), help="Folder for the results.")
+@click.option("--teacher", default="hyper_cd", help="Name of a loss.")
+@click.option("--alpha", type=float, help="The teacher's alpha, where it has one.")
+@click.option("--families", default="all", help="Names of weightings, parted by commas.")
+@click.option("--distances", default="simulated", help="simulated, or an .npy file of distances.")
+@click.option("--shift", type=click.Choice(["mode", "none"]), default="mode", help="Start the weights at their mode.")
+@click.option("--rescale", type=click.Choice(["max", "fit", "none"]), default="max", help="How curves are compared.")
+@click.option("--distance-scale", default="1", help="Unit of the students' distances: a number, median or fit.")
+@click.option("--norm", type=click.Choice(["abs", "squared"]), default="abs", help="What is summed.")
+@click.option("--seed", default=0, help="Of the simulated distances.")
+def distill(output, teacher, alpha, families, distances, shift, rescale, distance_scale, norm, seed):
+    """Find the weighted Chamfer distances whose gradients match a teacher's best."""
+    load_framework()
+    from keras_wcd import losses
+    from keras_wcd.distill import DistanceDistribution, distill
+
+    if distances == "simulated":
+        distribution = DistanceDistribution.simulated(seed)
+    else:
+        distribution = DistanceDistribution.from_samples(numbers(distances), name=distances)
+    result = distill(
+        losses.get({"name": teacher} if alpha is None else {"name": teacher, "alpha": alpha}),
+        families=None if families == "all" else families.split(","),
+        distances=distribution,
+        shift=None if shift == "none" else shift,
+        rescale=None if rescale == "none" else rescale,
+        distance_scale=distance_scale if distance_scale in ("median", "fit") else number(distance_scale),
+        norm=norm,
+    )
+    click.echo(result.table())
+    output.mkdir(parents=True, exist_ok=True)
+    result.to_json(output / "distillation.json")
+    for name in ("png", "svg"):
+        result.plot(output / f"curves.{name}")
+        result.plot_weightings(output / f"weightings.{name}")
+    click.echo(f"\n{output / 'distillation.json'}: use it with keras-wcd train --loss")
+
+
+@main.command(**example("keras-wcd train --loss landau_cd --set num_coarse=512 --set grid_size=2 -o runs/mine"))
+@click.option("-o", "--output", required=True, type=click.Path(path_type=pathlib.Path), help="Folder for the results.")
+@click.option("--backbone", default="pcn", help="Name of a network.")
+@click.option("--set", "arguments", multiple=True, metavar="NAME=VALUE", help="An argument of the network, in JSON.")
+@click.option("--dataset", default="shapes8", help="Name of a data set.")
+@click.option("--shapes", default=1600, help="Training shapes of shapes8.")
+@click.option("--loss", default="landau_cd", help="Name of a loss, or a distillation.json: its best.")
+@click.option("--epochs", default=20)
+@click.option("--batch-size", default=16)
+@click.option("--learning-rate", default=1e-3)
+@click.option("--seed", default=0)
+def train(output, backbone, arguments, dataset, shapes, loss, epochs, batch_size, learning_rate, seed):
+    """Train a network: log.csv, best.keras and last.keras in a folder."""
+    load_framework()
+    import keras
+
+    from keras_wcd.data import DATASETS
+    from keras_wcd.models import BACKBONES
+    from keras_wcd.training import fit
+
+    keras.utils.set_random_seed(seed)
+    data = entry(DATASETS, dataset, "--dataset")(shapes, max(8, shapes // 10), max(8, shapes // 10))
+    model = entry(BACKBONES, backbone, "--backbone")(**settings(arguments))
+    fitted = fit(
+        model,
+        data,
+        named_loss(loss),
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        output=output,
+        seed=seed,
+    )
+    click.echo(f"{output / 'best.keras'}: validation CD-L1 x 1000 = {fitted.best:.2f}")
 
 
 @main.command(**example("keras-wcd complete scan.pcd -o completed.ply"))

@@ -1,0 +1,130 @@
+"""The commands as a user runs them, on sizes that take seconds."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from backends import tensorflow_only
+from click.testing import CliRunner
+
+from keras_wcd.cli import main
+
+pytestmark = tensorflow_only
+
+
+def run(*arguments):
+    return CliRunner().invoke(main, [str(a) for a in arguments])
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    """The demo in small, as a process of its own; its folder and what it printed."""
+    folder = tmp_path_factory.mktemp("demo")
+    command = [sys.executable, "-m", "keras_wcd.cli", "demo", "--shapes", "16", "--epochs", "1"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return folder / "runs" / "demo", done.stdout
+
+
+def test_demo_ends_with_the_report_and_its_files(demo):
+    folder, printed = demo
+    assert f"Report: {folder.relative_to(folder.parents[1]) / 'report.html'}" in printed
+    for family in ("landau", "gamma", "weibull"):
+        assert family in printed
+    for category in ("airplane", "watercraft", "mean"):
+        assert category in printed
+    page = (folder / "report.html").read_text()
+    assert page.count("data:image/png;base64,") == 3
+    assert 'src="http' not in page
+    assert len(json.loads((folder / "distillation.json").read_text())["ranking"]) == 8
+    assert len(list((folder / "clouds").glob("*.ply"))) == 24
+    assert (folder / "model.tflite").stat().st_size < 5e6
+
+
+@pytest.mark.parametrize("suffix", ["ply", "pcd", "npy", "xyz"])
+def test_complete_answers_in_the_scans_place_and_units(demo, tmp_path, suffix):
+    from keras_wcd.data import read_points, write_points
+
+    folder, _ = demo
+    rng = np.random.default_rng(0)
+    scan = np.float32([1000, -500, 30]) + 20 * rng.uniform(size=(700, 3)).astype("float32")
+    write_points(tmp_path / f"scan.{suffix}", scan)
+    for model in (folder / "model.keras", folder / "model.tflite"):
+        output = tmp_path / f"done.{suffix}"
+        result = run("complete", tmp_path / f"scan.{suffix}", "-o", output, "--model", model, "--keep-partial")
+        assert result.exit_code == 0, result.output
+        points = read_points(output)
+        assert points.shape == (700 + 2048, 3)
+        np.testing.assert_allclose(points[:700], scan, rtol=1e-5)
+        # The barely trained network spreads its points about the scan, not about the origin.
+        assert np.abs(points[700:].mean(axis=0) - scan.mean(axis=0)).max() < 40
+
+
+def test_export_and_bench(demo, tmp_path):
+    folder, _ = demo
+    result = run("export", folder / "model.keras", "-o", tmp_path / "m.tflite", "--quantization", "dynamic")
+    assert result.exit_code == 0, result.output
+    result = run("bench", tmp_path / "m.tflite", "--runs", "2")
+    assert result.exit_code == 0
+    assert "latency" in result.output
+    assert run("export", folder / "model.keras", "-o", tmp_path / "saved").exit_code == 0
+    assert (tmp_path / "saved" / "saved_model.pb").exists()
+
+
+def test_distill_then_train_with_the_winner(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_WCD_CACHE", str(tmp_path / "cache"))
+    np.save(tmp_path / "distances.npy", np.random.default_rng(0).uniform(0.01, 3, 500))
+    result = run(
+        *("distill", "-o", tmp_path / "d", "--families", "landau,gamma", "--distances", tmp_path / "distances.npy"),
+        *("--alpha", "2", "--shift", "none", "--rescale", "fit", "--distance-scale", "median"),
+    )
+    assert result.exit_code == 0, result.output
+    assert {p.suffix for p in (tmp_path / "d").iterdir()} == {".json", ".png", ".svg"}
+    sizes = ["num_coarse=64", "grid_size=2", "latent=32", "hidden=32", "folding=16", "encoder=[16,16,32]"]
+    result = run(
+        *("train", "-o", tmp_path / "t", "--loss", tmp_path / "d" / "distillation.json", "--shapes", "16"),
+        *("--epochs", "1", "--batch-size", "4"),
+        *(part for size in sizes for part in ("--set", size)),
+    )
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "t" / "best.keras").exists()
+
+
+MISTAKES = {
+    "no model": (["complete", "scan.xyz", "-o", "out.ply"], "runs/demo/model.keras: there is no model"),
+    "no scan": (["complete", "nope.ply", "-o", "out.ply", "--model", "model.keras"], "nope.ply"),
+    "no such format": (["complete", "scan.doc", "-o", "out.ply", "--model", "model.keras"], "scan.doc: unknown ext"),
+    "broken model": (["complete", "scan.xyz", "-o", "out.ply", "--model", "model.keras"], "model.keras: not a model"),
+    "broken tflite": (["complete", "scan.xyz", "-o", "out.ply", "--model", "model.tflite"], "model.tflite"),
+    "empty cloud": (["complete", "empty.xyz", "-o", "out.ply", "--model", "model.keras"], "empty.xyz"),
+    "unknown loss": (["train", "-o", "t", "--loss", "nope"], "unknown loss 'nope'"),
+    "unknown network": (["train", "-o", "t", "--backbone", "nope"], "there is no 'nope'"),
+    "bad setting": (["train", "-o", "t", "--set", "x"], "--set wants NAME=VALUE"),
+    "unknown family": (["distill", "-o", "d", "--families", "nope"], "nope"),
+    "unknown teacher": (["distill", "-o", "d", "--teacher", "nope"], "unknown loss 'nope'"),
+    "bad distances": (["distill", "-o", "d", "--distances", "scan.doc"], "scan.doc: not an .npy file"),
+    "bad scale": (["distill", "-o", "d", "--distance-scale", "wide"], "--distance-scale must be"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_one_line_and_exit_code_2(mistake, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "scan.xyz").write_text("0 0 0\n1 0 0\n0 1 1\n")
+    (tmp_path / "empty.xyz").write_text("")
+    for name in ("scan.doc", "model.keras", "model.tflite"):
+        (tmp_path / name).write_text("no such thing")
+    arguments, message = MISTAKES[mistake]
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert message in result.output
+    assert "Traceback" not in result.output
+    assert not (tmp_path / "out.ply").exists()
+
+
+def test_every_command_shows_an_example():
+    for name, command in main.commands.items():
+        assert f"keras-wcd {name}" in run(name, "--help").output, name
+        assert command.help
