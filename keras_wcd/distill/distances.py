@@ -143,7 +143,11 @@ def residuals(x: np.ndarray, y: np.ndarray) -> list[np.ndarray]:
 
 
 def _is_pair(value: Any) -> bool:
-    return isinstance(value, (tuple, list)) and len(value) >= 2 and all(np.ndim(part) == 3 for part in value[:2])
+    return (
+        isinstance(value, (tuple, list))
+        and len(value) >= 2
+        and all(len(getattr(part, "shape", ())) == 3 for part in value[:2])
+    )
 
 
 def _checked(distances: Any, name: str) -> np.ndarray:

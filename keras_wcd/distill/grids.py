@@ -96,11 +96,9 @@ def _source(family: Any) -> type[Weighting] | Weighting:
         return family
     if isinstance(family, str):
         for name, source in WEIGHTINGS.items():
-            if name.replace("_", "") == family.replace("_", "").replace("-", "").lower():
+            if name.replace("_", "") == family.strip().replace("_", "").replace("-", "").lower():
                 return source
-    raise ValueError(
-        f"unknown family {family!r}; known are {', '.join(WEIGHTINGS)}, or a class or instance of Weighting"
-    )
+    raise ValueError(f"unknown family {family!r}; known are {', '.join(WEIGHTINGS)} and any Weighting")
 
 
 def _name(source: type[Weighting] | Weighting) -> str:

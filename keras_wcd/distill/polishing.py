@@ -20,6 +20,9 @@ def polish(objective: Callable[[np.ndarray], float], starts: np.ndarray, values:
     bounds = [(np.log(values[i][0]), np.log(values[i][-1])) for i in free]
     steps = np.array([(high - low) / (values[i].size - 1) for i, (low, high) in zip(free, bounds, strict=True)])
 
+    def cost(x: np.ndarray, start: np.ndarray) -> float:
+        return objective(placed(x, start))
+
     def placed(x: np.ndarray, start: np.ndarray) -> np.ndarray:
         point = start.copy()
         point[free] = np.exp(x)
@@ -32,13 +35,7 @@ def polish(objective: Callable[[np.ndarray], float], starts: np.ndarray, values:
         for size in (1.0, 0.1):
             corners = np.vstack([x, x + size * np.diag(np.where(x + steps <= [b for _, b in bounds], steps, -steps))])
             options = {"initial_simplex": corners, "xatol": 1e-6, "fatol": 1e-12, "maxfev": 300}
-            result = optimize.minimize(
-                lambda x, start=start: objective(placed(x, start)),
-                x,
-                method="Nelder-Mead",
-                bounds=bounds,
-                options=options,
-            )
+            result = optimize.minimize(cost, x, (start,), "Nelder-Mead", bounds=bounds, options=options)
             x = result.x
         found.append((result.fun, placed(x, start)))
     return min(found, key=lambda pair: pair[0])[1]

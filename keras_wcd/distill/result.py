@@ -123,7 +123,7 @@ class DistillationResult:
         return "\n".join([title, *(line.rstrip() for line in lines)])
 
     def plot(self, path: str | os.PathLike) -> tuple[str, ...]:
-        """Draws p(d) and the rescaled curves of the teacher and the families, ordered by objective (Fig. 2 of the paper).
+        """Draws p(d) and the rescaled curves of teacher and families, by objective (Fig. 2 of the paper).
 
         Args:
             path: A file of a suffix that matplotlib knows, such as .png or .svg; without suffix both are written.

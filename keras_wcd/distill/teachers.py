@@ -17,14 +17,17 @@ def teacher_name(teacher: Any) -> str:
 
 
 def resolve_teacher(teacher: Any) -> Any:
+    """A loss with a profile or a function, from itself, a class or a name.
+
+    Raises:
+        ValueError: for a loss without a profile, or anything else.
+    """
     if isinstance(teacher, (str, dict)) or (isinstance(teacher, type) and issubclass(teacher, keras.losses.Loss)):
         teacher = losses.get(teacher)
     if isinstance(teacher, keras.losses.Loss) and not hasattr(teacher, "profile"):
         raise ValueError(f"teacher {teacher_name(teacher)} has no profile: give it a method profile(distance)")
     if not callable(teacher):
-        raise ValueError(
-            f"teacher must be a loss with a profile, its name or a function of a distance, got {teacher!r}"
-        )
+        raise ValueError(f"teacher must be a loss with a profile, its name or a function, got {teacher!r}")
     return teacher
 
 
