@@ -4,6 +4,7 @@ from keras_wcd.models.atlasnet import AtlasNet as AtlasNet
 from keras_wcd.models.base import CompletionModel as CompletionModel
 from keras_wcd.models.convert import load_official_weights as load_official_weights
 from keras_wcd.models.foldingnet import FoldingNet as FoldingNet
+from keras_wcd.models.grnet import GRNet as GRNet
 from keras_wcd.models.pcn import PCN as PCN
 from keras_wcd.models.pmpnet import PMPNet as PMPNet
 from keras_wcd.models.pointr import PoinTr as PoinTr
@@ -15,6 +16,7 @@ from keras_wcd.models.topnet import TopNet as TopNet
 BACKBONES: dict[str, type[CompletionModel]] = {
     "atlasnet": AtlasNet,
     "foldingnet": FoldingNet,
+    "grnet": GRNet,
     "pcn": PCN,
     "pmpnet": PMPNet,
     "pointr": PoinTr,

@@ -31,7 +31,8 @@ class GRNet(CompletionModel):
     1 / scale around the origin; what lies outside is not seen.
 
     The sparse points are drawn among the input and the points read from the grid: anew in training, the same
-    ones every time at inference, or by `noise={"rows": (B, num_sparse)}`, rows of the two clouds joined.
+    ones every time at inference, or by `noise={"rows": (B, num_sparse)}`, rows of the two clouds joined
+    (`"rnd_idx"`: their numbers among the rows that are not zero).
 
     Args:
         num_sparse: Points of the sparse stage.
@@ -43,7 +44,7 @@ class GRNet(CompletionModel):
         **kwargs: As of `CompletionModel`.
     """
 
-    draw_keys = ("rows",)
+    draw_keys = ("rows", "rnd_idx")
 
     def __init__(
         self,
@@ -74,8 +75,12 @@ class GRNet(CompletionModel):
             volume = convolved_up(volume, width, f"dconv{i}") + levels.pop()
             features.insert(0, volume)
         read = GriddingReverse(name="gridding_reverse")(features.pop(0))
-        sparse = RandomPoints(num_sparse, name="sampling")(ops.concatenate([scaled, read], axis=1))
-        x = ops.concatenate([CubicFeatures()([sparse, volume]) for volume in features], axis=-1)
+        sparse = RandomPoints(num_sparse, resolution**3 + 2048, name="sampling")(
+            ops.concatenate([scaled, read], axis=1)
+        )
+        # The grid of 32 vertices first, that of 8 last.
+        x = [CubicFeatures(name=f"features_{i}")([sparse, volume]) for i, volume in enumerate(features)]
+        x = ops.concatenate(x, axis=-1)
         for i, width in enumerate(hidden, start=11):
             x = ops.relu(keras.layers.Dense(width, name=f"fc{i}")(x))
         offset = keras.layers.Dense(3 * CHILDREN, name="fc14", dtype=coordinate_dtype())(x)

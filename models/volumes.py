@@ -84,48 +84,57 @@ class CubicFeatures(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("keras_wcd")
 class RandomPoints(keras.layers.Layer):
-    """Some of a cloud's points at random, never a row whose coordinates sum to zero unless all do.
+    """Some of a cloud's points at random, never a row of zeros unless there is nothing else.
 
-    In training each call draws anew. At inference the rows keep one random order, drawn once from `seed`, and
-    the first that are not zero are taken. Where there are too few, they are repeated in turn. Rows
-    `(B, count)` that the caller gives under `rows` replace the draw.
+    In training each call draws anew. At inference the rows keep one random order (row i that of row i modulo
+    `table`), and the first that are not zero are taken. Where there are too few, they are repeated in turn.
+    The caller may give the draw, `(B, count)`: under `rows` the rows, under `rnd_idx` their numbers among the
+    rows that are not zero.
 
     Args:
         count: Points to choose.
-        seed: Of the order at inference.
+        table: Length of the order at inference.
+        seed: Of that order.
         **kwargs: As of `keras.layers.Layer`.
     """
 
-    def __init__(self, count: int, seed: int = 0, **kwargs: Any):
+    def __init__(self, count: int, table: int, seed: int = 0, **kwargs: Any):
         super().__init__(autocast=False, **kwargs)
-        self.count, self.seed = count, seed
+        self.count, self.table, self.seed = count, table, seed
         self.seed_generator = keras.random.SeedGenerator(seed)
 
     def call(self, points: Tensor, training: bool = False) -> Tensor:
         """Clouds `(B, N, 3)` -> `(B, count, 3)`."""
-        rows = draws.given("rows")
-        rows = self._draw(points, training) if rows is None else self._checked(rows, points)
-        return gather_points(points, rows)
+        # The release asks for the sum of the coordinates, which rounding decides for points of symmetric cells.
+        fixed = ops.stop_gradient(points)
+        present = (fixed[..., 0] != 0) | (fixed[..., 1] != 0) | (fixed[..., 2] != 0)
+        rows = self._given("rows", points)
+        if rows is None:
+            rows = self._given("rnd_idx", points)
+            if rows is not None:
+                size = present.shape[1]
+                in_turn = ops.cast(ops.arange(size, 0, -1), "float32")
+                rows = ops.take_along_axis(ops.top_k(ops.where(present, in_turn, 0.0), size)[1], rows, axis=1)
+        return gather_points(points, self._drawn(present, training) if rows is None else rows)
 
-    def _checked(self, rows: Tensor, points: Tensor) -> Tensor:
+    def _given(self, key: str, points: Tensor) -> Tensor | None:
+        value = draws.given(key)
+        if value is None:
+            return None
         expected = (points.shape[0], self.count)
-        if len(rows.shape) != 2 or any(a != b for a, b in zip(rows.shape, expected, strict=True) if None not in (a, b)):
-            raise ValueError(f"noise['rows'] must have shape {expected}, got {tuple(rows.shape)}")
-        return ops.cast(rows, "int32")
+        sizes = zip(value.shape, expected, strict=False)
+        if len(value.shape) != 2 or any(a != b for a, b in sizes if None not in (a, b)):
+            raise ValueError(f"noise[{key!r}] must have shape {expected}, got {tuple(value.shape)}")
+        return ops.cast(value, "int32")
 
-    def _draw(self, points: Tensor, training: bool) -> Tensor:
-        batch, size = ops.shape(points)[:2]
-        points = ops.stop_gradient(points)
-        present = points[..., 0] + points[..., 1] + points[..., 2] != 0
+    def _drawn(self, present: Tensor, training: bool) -> Tensor:
+        batch, size = ops.shape(present)
         if training:
             priority = keras.random.uniform((batch, size), dtype="float32", seed=self.seed_generator)
-        elif points.shape[1] is None:
-            # A hash of the row's number, since the table has no length yet.
-            phase = ops.sin(ops.cast(ops.arange(size), "float32") * 12.9898) * 43758.5453
-            priority = ops.expand_dims(phase - ops.floor(phase), 0)
         else:
-            order = np.random.default_rng(self.seed).permutation(size)
-            priority = ops.convert_to_tensor(order[None].astype(np.float32))
+            order = np.random.default_rng(self.seed).permutation(self.table).astype(np.float32)
+            order = np.resize(order, size) if isinstance(size, int) else ops.take(order, ops.arange(size) % self.table)
+            priority = ops.expand_dims(ops.convert_to_tensor(order), 0)
         rows = ops.cast(ops.top_k(ops.where(present, priority, -1.0), self.count)[1], "int32")
         found = ops.sum(ops.cast(present, "int32"), axis=1, keepdims=True)
         place = ops.expand_dims(ops.arange(self.count, dtype="int32"), 0) % ops.clip(found, 1, self.count)
@@ -137,7 +146,7 @@ class RandomPoints(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """Every constructor argument."""
-        return _plain({**super().get_config(), "count": self.count, "seed": self.seed})
+        return _plain({**super().get_config(), "count": self.count, "table": self.table, "seed": self.seed})
 
 
 def convolved_down(x: Tensor, channels: int, name: str) -> Tensor:

@@ -27,11 +27,15 @@ FIXTURES = {
     "snowflakenet_s55": ("snowflakenet", {"up_factors": (1, 4, 4)}),
     "topnet": ("topnet", {}),
     "topnet_s55": ("topnet", {"tree": (2, 2, 2, 4, 4, 4, 4, 4)}),
+    "grnet": ("grnet", {}),
+    "grnet_s55": ("grnet", {"num_sparse": 1024, "scale": 0.5}),
 }
 """Recorded outputs of the official networks: file -> key in BACKBONES, arguments."""
 
 PARITY_APART = {
     "atlasnet",
+    "grnet",
+    "grnet_s55",
     "pmpnet",
     "pmpnetplus",
     "pointr",
@@ -63,6 +67,8 @@ PARAMETERS = {
     "snowflakenet_s55": 19_304_428 - 3200,
     "topnet": 6_039_169,
     "topnet_s55": 6_037_089,
+    "grnet": 76_707_626,
+    "grnet_s55": 76_707_626,
 }
 """Trainable parameters of the official networks."""
 
@@ -126,6 +132,14 @@ SMALL = {
         "latent": 16,
         "encoder": (8, 8, 16),
         "root": (16, 8),
+        "num_input": 128,
+    },
+    "grnet": {
+        "num_sparse": 32,
+        "resolution": 16,
+        "channels": (4, 8, 8, 8),
+        "latent": 16,
+        "hidden": (16, 16, 8),
         "num_input": 128,
     },
 }

@@ -39,7 +39,7 @@ def gridding(points: Tensor, size: int) -> Tensor:
     points = as_points(points, "points")
     _check_size(size)
     scaled = points * (size / 2)
-    lower, near = _cells(scaled, size)
+    lower, near = _cells(scaled, size, size // 2)
     fraction = scaled - ops.stop_gradient(ops.floor(scaled))
     total = points[..., 0] + points[..., 1] + points[..., 2]
     counts = near & (total != 0)
@@ -79,19 +79,20 @@ def gridding_reverse(grid: Tensor) -> Tensor:
     if len(grid.shape) != 4 or set(grid.shape[1:]) != {size}:
         raise ValueError(f"grid must be of shape (batch, S, S, S), got {tuple(grid.shape)}")
     _check_size(size)
-    total = _pairs(_pairs(_pairs(grid, 1), 2), 3)
-    full = total >= EMPTY
-    divisor = ops.where(full, total, 1)
     low = ops.arange(size - 1, dtype=grid.dtype) - size / 2
     axes = []
     for axis in (1, 2, 3):
-        # The mean lies as far above the lower plane as the upper plane has of the weight.
-        upper = _part(grid, axis, 1, size)
+        # Both planes of a cell are summed in the same order and the ratio is taken of their own sum: where one
+        # weighs nothing, the point lies exactly on the other, and a later floor() is decided by no rounding.
+        planes = grid
         for other in {1, 2, 3} - {axis}:
-            upper = _pairs(upper, other)
+            planes = _pairs(planes, other)
+        upper, total = _part(planes, axis, 1, size), _pairs(planes, axis)
+        full = total >= EMPTY if axis == 1 else full
         shape = [1, 1, 1, 1]
         shape[axis] = size - 1
-        axes.append(ops.where(full, ops.reshape(low, shape) + upper / divisor, 0) * (2 / size))
+        mean = ops.reshape(low, shape) + upper / ops.where(full, total, 1)
+        axes.append(ops.where(full, mean, 0) * (2 / size))
     points = ops.pad(ops.stack(axes, axis=-1), ((0, 0), (1, 0), (1, 0), (1, 0), (0, 0)))
     return ops.reshape(points, (-1, size**3, 3))
 
@@ -116,7 +117,8 @@ def cubic_feature_sampling(points: Tensor, features: Tensor) -> Tensor:
         raise ValueError(f"features must be of shape (batch, S, S, S, C), got {tuple(features.shape)}")
     size, channels = features.shape[1], features.shape[4]
     _check_size(size)
-    lower, near = _cells(points * (size / 2), size)
+    # Half the size is added before floor(), as the release does: its rounding decides for points on a face.
+    lower, near = _cells(points * (size / 2) + size / 2, size)
     found = [_vertex(lower, corner, size) for corner in CORNERS]
     index = ops.stack([index for index, _ in found], axis=-1)
     inside = ops.stack([inside & near for _, inside in found], axis=-1)
@@ -129,9 +131,9 @@ def _check_size(size: int | None) -> None:
         raise ValueError(f"the grid must have an even number of vertices along a side, got {size}")
 
 
-def _cells(scaled: Tensor, size: int) -> tuple[Tensor, Tensor]:
+def _cells(scaled: Tensor, size: int, offset: int = 0) -> tuple[Tensor, Tensor]:
     """Offsets `(B, N, 3)` of the cells' lowest vertices, and which points lie near enough to be cast."""
-    floor = ops.floor(ops.stop_gradient(scaled)) + size // 2
+    floor = ops.floor(ops.stop_gradient(scaled)) + offset
     near = ops.all((floor >= -1) & (floor <= size), axis=-1)
     return ops.cast(ops.clip(ops.where(floor == floor, floor, 0), -1, size), "int32"), near
 
