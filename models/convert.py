@@ -145,14 +145,14 @@ def layers_by_path(model: keras.Model) -> dict[str, keras.layers.Layer]:
 
 
 def owned(model: keras.Model) -> Iterator[tuple[keras.layers.Layer, keras.Variable]]:
-    """Each layer with each variable that no layer inside it owns."""
+    """Each layer with each variable that no layer inside it owns, but for the state of random generators."""
     for layer in model._flatten_layers(include_self=False):
         inside = {id(v) for part in layer._flatten_layers(include_self=False) for v in part.variables}
         for variable in layer.variables:
-            if id(variable) not in inside:
+            if id(variable) not in inside and "seed_generator" not in variable.path:
                 yield layer, variable
 
 
 def counted(model: keras.Model) -> list[keras.Variable]:
-    """The variables that official weights must fill: all but the state of random generators."""
-    return [variable for _, variable in owned(model) if "seed_generator" not in variable.path]
+    """The variables that official weights must fill."""
+    return [variable for _, variable in owned(model)]

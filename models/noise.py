@@ -11,7 +11,7 @@ from keras_wcd.types import Tensor
 
 
 @keras.saving.register_keras_serializable("keras_wcd")
-class PointNoise(keras.layers.Layer):
+class PointNoise(draws.DrawingLayer):
     """Normal noise per point, `(B, N, channels)`.
 
     In training each call draws anew. At inference point i of every cloud gets row i of one table (row i modulo
@@ -29,9 +29,8 @@ class PointNoise(keras.layers.Layer):
     """
 
     def __init__(self, channels: int, scale: float, rows: int, key: str, seed: int | None = 0, **kwargs: Any):
-        super().__init__(**kwargs)
+        super().__init__(seed, **kwargs)
         self.channels, self.scale, self.rows, self.key, self.seed = channels, scale, rows, key, seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
 
     def call(self, points: Tensor, training: bool = False) -> Tensor:
         """Clouds `(B, N, 3)`, of which the shape alone counts -> `(B, N, channels)`."""
