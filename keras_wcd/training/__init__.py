@@ -2,7 +2,7 @@
 
 import importlib
 
-_HOMES = {"fit": "fitting", "Fitted": "fitting"}
+_HOMES = {"RECIPES": "recipes", "Recipe": "recipes", "fit": "fitting", "Fitted": "fitting"}
 
 __all__ = sorted(_HOMES)
 

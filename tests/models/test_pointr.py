@@ -11,8 +11,6 @@ from keras_wcd.models import BACKBONES, load_official_weights
 from keras_wcd.models.convert import arranged, layers_by_path, split, variable_name
 from keras_wcd.models.edges import EdgeDense
 
-pytestmark = pytest.mark.backend
-
 TOLERANCE = 2e-5
 """Coordinates reach 10; float32 moves those of the official network by up to 7e-6 from float64."""
 INTERMEDIATE = {
@@ -37,7 +35,7 @@ def official(name):
     return model, arrays, meta
 
 
-@pytest.mark.parametrize("name", ["pointr", "pointr_s55"])
+@pytest.mark.parametrize("name", ["pointr", pytest.param("pointr_s55", marks=pytest.mark.backend)])
 def test_pointr_equals_the_official_network_at_both_stages(name):
     model, arrays, _ = official(name)
     for stage, key in zip(model(arrays["in/x"], training=False), ("out/coarse", "out/fine_final"), strict=True):
@@ -95,6 +93,7 @@ def test_padding_at_the_origin_stays_in_the_output_and_is_never_sampled():
     assert (np.linalg.norm(coarse[:, 96:], axis=-1) > 0).all()
 
 
+@pytest.mark.backend
 @pytest.mark.parametrize("use_bias", [True, False])
 def test_an_edge_layer_is_a_dense_layer_of_joined_differences(use_bias):
     rng = np.random.default_rng(0)
