@@ -41,28 +41,39 @@ class Template(draws.DrawingLayer):
         self.columns = rows if kind == "square" else 1
 
     def call(self, inputs: Tensor, training: bool = False) -> list[Tensor]:
-        """One tensor per coordinate, `(1, R, columns, 1)` or what broadcasts to it; the input is not used."""
+        """Clouds `(B, N, 3)`, whose points do not matter -> one tensor per coordinate.
+
+        Their shape is `(B, R, columns, 1)` or broadcasts to it.
+        """
         given = draws.given(DRAW)
         if given is not None:
             points = self._check(given)[self.patch]
         elif training:
             points = self._random()
         elif self.kind == "square":
-            line = ops.convert_to_tensor(np.linspace(0, 1, self.rows, dtype=np.float32), dtype=self.compute_dtype)
-            # Two lines: an exported graph would store the product of a whole grid with its weights.
-            return [ops.reshape(line, (1, -1, 1, 1)), ops.reshape(line, (1, 1, -1, 1))]
+            line = self._unfolded(np.linspace(0, 1, self.rows, dtype=np.float32), inputs)
+            return [ops.reshape(line, (-1, self.rows, 1, 1)), ops.reshape(line, (-1, 1, self.rows, 1))]
         else:
-            points = fibonacci_sphere(self.rows).T
+            points = [self._unfolded(line, inputs) for line in fibonacci_sphere(self.rows).T]
+            return [ops.reshape(line, (-1, self.rows, 1, 1)) for line in points]
         points = ops.cast(points, self.compute_dtype)
         return [ops.reshape(points[i], (1, self.rows, self.columns, 1)) for i in range(DIMENSIONS[self.kind])]
 
     def compute_output_shape(self, input_shape: tuple) -> list[tuple]:
         """One shape per coordinate."""
-        return [(1, self.rows, self.columns, 1)] * DIMENSIONS[self.kind]
+        return [(input_shape[0], self.rows, self.columns, 1)] * DIMENSIONS[self.kind]
 
     def get_config(self) -> dict[str, Any]:
         """Every constructor argument."""
         return {**super().get_config(), "kind": self.kind, "rows": self.rows, "patch": self.patch}
+
+    def _unfolded(self, line: np.ndarray, inputs: Tensor) -> Tensor:
+        """`(R,)` -> `(B, R)`, plus a zero that a converter cannot see through.
+
+        It would multiply constant points by their weights and store the product, 4 MB for 1024 points.
+        """
+        zero = ops.minimum(ops.abs(inputs[:, 0, :1]), 0)
+        return zero + ops.convert_to_tensor(line, dtype=self.compute_dtype)
 
     def _random(self) -> Tensor:
         shape = (DIMENSIONS[self.kind], self.rows * self.columns)
@@ -90,7 +101,7 @@ class TemplateDense(JointDense):
         super().build(input_shape[1:])
 
     def call(self, inputs: Sequence[Tensor]) -> Tensor:
-        """The code `(B, 1, 1, units)`, then the coordinates `(1, R, columns, 1)` -> `(B, R, columns, units)`."""
+        """The code `(B, 1, 1, units)`, then the coordinates `(B, R, columns, 1)` -> `(B, R, columns, units)`."""
         total = inputs[0] + self.bias
         for i, coordinate in enumerate(inputs[1:]):
             total = total + coordinate * self.kernel[i]
