@@ -14,8 +14,10 @@ from keras_wcd.models.noise import PointNoise
 from keras_wcd.models.vector_attention import VectorAttention, attention_names, dense_names
 from keras_wcd.types import Tensor
 
-STEPS = 3
 RADII = (0.2, 0.4)
+"""Of the balls around the points of the two coarser levels."""
+GROUPED = 32
+"""Points of a ball."""
 ATTENDED = 16
 """Neighbours that attention sees."""
 TAIL = 32
@@ -52,23 +54,23 @@ class MovingCost(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("keras_wcd")
 class PMPNet(CompletionModel):
-    """Every point of the partial cloud is moved in three steps to where the whole shape is.
+    """Every point of the partial cloud is moved in a few steps to where the whole shape is.
 
     Weight-compatible with the released networks: PMP-Net as trained on PCN's data, or PMP-Net++ (`plus=True`),
     which adds attention after each of the two groupings. Stages: the cloud after each step, `(B, num_input, 3)`
-    three times. The official size is 2048 points on every data set, so ShapeNet-55 has no configuration of its
+    each. The official size is 2048 points on every data set, so ShapeNet-55 has no configuration of its
     own; for 16384 points the authors join the answers to eight random samples of the partial cloud.
 
     The networks draw noise beside the points and beside the features that displacements are made from, also
-    when they are tested. `noise` takes these draws, unit normal and `(B, channels, N)`: "noise/3" (points) and
-    "noise/4", "noise/6", "noise/8" (features, by step), with `plus` also "noise/5" and "noise/7" (points of steps 2
-    and 3). Without it they are random in training and fixed at inference.
+    when they are tested. `noise` takes these draws, unit normal and `(B, channels, N)`, by their place among the
+    release's draws: "3" (points) and "4", "6", "8" (features, by step), with `plus` also "5" and "7" (points of
+    steps 2 and 3). Without it they are random in training and fixed at inference.
 
     Args:
         num_input: Points in and out.
         plus: PMP-Net++ in place of PMP-Net.
         samples: Points of the two coarser levels of each step.
-        neighbors: Points of a group.
+        steps: Moving steps, S; displacements of step k are below $10^{1-k}$.
         width: Channels of the narrowest layers; all others are multiples.
         point_noise: Channels of noise beside the points (the first step's, all steps' with `plus`); 0 is PMP-Net
             as trained on Completion3D.
@@ -83,7 +85,7 @@ class PMPNet(CompletionModel):
         num_input: int = 2048,
         plus: bool = False,
         samples: Sequence[int] = (512, 128),
-        neighbors: int = 32,
+        steps: int = 3,
         width: int = 64,
         point_noise: int = 3,
         moving_weight: float = 0.0,
@@ -91,7 +93,7 @@ class PMPNet(CompletionModel):
         **kwargs: Any,
     ):
         num_input, samples = positive(num_input, "num_input"), widths_of(samples, 2, "samples")
-        neighbors, width = positive(neighbors, "neighbors"), positive(width, "width")
+        steps, width = positive(steps, "steps"), positive(width, "width")
         point_noise = positive(point_noise, "point_noise") if point_noise else 0
         if not num_input >= samples[0] >= samples[1]:
             raise ValueError(f"samples must not rise, nor exceed num_input ({num_input}), got {samples}")
@@ -100,17 +102,17 @@ class PMPNet(CompletionModel):
 
         partial = keras.Input((num_input, 3), name="partial")
         points, memory, stages, moves, keys = partial, None, [], [], []
-        for step in range(1, STEPS + 1):
+        for step in range(1, steps + 1):
             beside = None
             if point_noise and (plus or step == 1):
-                keys.append(f"noise/{2 * step + 1}")
+                keys.append(str(2 * step + 1))
                 beside = PointNoise(point_noise, POINT_SCALE, num_input, keys[-1], seed)(points)
-            keys.append(f"noise/{2 * step + 2}")
+            keys.append(str(2 * step + 2))
             tail = PointNoise(TAIL, POINT_SCALE if plus else 1.0, num_input, keys[-1], seed)(points)
-            x, memory = _features(points, beside, memory, f"step{step}", (samples, neighbors, width), plus)
+            x, memory = _features(points, beside, memory, f"step{step}", samples, width, plus)
             move = mlp([x, tail], (2 * width, width, 3), f"step{step}_move", coordinates=True)
             moves.append(ops.tanh(move) / 10 ** (step - 1))
-            if step == STEPS and moving_weight:
+            if step == steps and moving_weight:
                 moves[-1] = MovingCost(moving_weight, name="moving_cost")(moves)
             points = points + moves[-1]
             stages.append(points)
@@ -119,7 +121,7 @@ class PMPNet(CompletionModel):
         self.draw_keys = tuple(keys)
         self.plus = bool(plus)
         self.samples = samples
-        self.neighbors = neighbors
+        self.steps = steps
         self.width = width
         self.point_noise = point_noise
         self.moving_weight = float(moving_weight)
@@ -128,7 +130,7 @@ class PMPNet(CompletionModel):
     def official_weights(self) -> dict[str, str | None]:
         """Modules of `models/model.py` in the release; the last convolution's normalization is never used."""
         names = {}
-        for step in range(1, STEPS + 1):
+        for step in range(1, self.steps + 1):
             ours, theirs = f"step{step}", f"step_{step}"
             for level in (1, 2, 3):
                 names |= _names(f"{theirs}.sa_module_{level}.mlp_conv", f"{ours}_down{level}", 3)
@@ -145,14 +147,19 @@ class PMPNet(CompletionModel):
 
 
 def _features(
-    points: Tensor, beside: Tensor | None, memory: dict | None, name: str, sizes: tuple, plus: bool
+    points: Tensor,
+    beside: Tensor | None,
+    memory: dict | None,
+    name: str,
+    samples: tuple[int, int],
+    width: int,
+    plus: bool,
 ) -> tuple[Tensor, dict]:
     """Features of the points `(B, N, 2 * width)`, and the features of each level as the next step's memory."""
-    samples, neighbors, width = sizes
     own = [points] if beside is None else [points, beside]
     levels = [(points, ops.concatenate([ops.cast(part, own[-1].dtype) for part in own], axis=-1))]
     for level, (count, radius) in enumerate(zip(samples, RADII, strict=True), start=1):
-        centers, x = _group(*levels[-1], count, radius, neighbors, width * level, f"{name}_down{level}")
+        centers, x = _group(*levels[-1], count, radius, width * level, f"{name}_down{level}")
         if plus:
             x = _attend(x, centers, width, f"{name}_attention{level}")
         levels.append((centers, x))
@@ -172,12 +179,10 @@ def _features(
     return x, states
 
 
-def _group(
-    points: Tensor, features: Tensor, count: int, radius: float, neighbors: int, width: int, name: str
-) -> tuple[Tensor, Tensor]:
+def _group(points: Tensor, features: Tensor, count: int, radius: float, width: int, name: str) -> tuple[Tensor, Tensor]:
     """Set abstraction: farthest points `(B, count, 3)` and the features `(B, count, 2 * width)` of their balls."""
     centers = GatherPoints()([points, FarthestPoints(count)(points)])
-    index = Neighbors(neighbors, radius)([centers, points])
+    index = Neighbors(GROUPED, radius)([centers, points])
     x = GroupedDense(width, name=f"{name}_1")([index, centers, points, features])
     x = ops.relu(batch_norm(f"{name}_1_norm")(x))
     return centers, ops.max(_activated(x, (width, 2 * width), name, first=2), axis=2)

@@ -93,7 +93,7 @@ SMALL = {
         "folding": 8,
         "num_input": 128,
     },
-    "pmpnet": {"num_input": 128, "samples": (32, 16), "neighbors": 8, "width": 8},
+    "pmpnet": {"num_input": 128, "samples": (32, 16), "width": 8, "steps": 2},
     "pointr": {
         "num_query": 8,
         "grid_size": 2,
