@@ -127,3 +127,21 @@ def _limits(teacher: np.ndarray, students: list[np.ndarray]) -> tuple[float, flo
     low, high = values.min(), values.max()
     margin = 0.08 * (high - low) or 0.05
     return low - margin, high + margin
+
+
+def histories(series: dict[str, list[float]], path: str | os.PathLike, x_label: str) -> tuple[str, ...]:
+    """Draws quantities over the steps of a run, one panel each, and writes the picture as `save` does.
+
+    Args:
+        series: Values by name, all of one length.
+        path: File to write.
+        x_label: What the steps are called.
+    """
+    figure = Figure(figsize=(2.6 + 2.6 * len(series), 2.8))
+    panels = figure.subplots(1, len(series), squeeze=False)[0]
+    for i, (axes, (name, values)) in enumerate(zip(panels, series.items(), strict=True)):
+        axes.plot(range(1, len(values) + 1), values, color=COLORS[i % len(COLORS)])
+        axes.set(title=name, xlabel=x_label)
+        axes.grid(alpha=0.3)
+    figure.tight_layout()
+    return save(figure, path)

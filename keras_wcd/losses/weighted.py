@@ -123,23 +123,23 @@ class GammaCD(AbstractFamily):
 
 @keras.saving.register_keras_serializable("keras_wcd")
 class WeibullCD(AbstractFamily):
-    """Weighted Chamfer distance with `Weibull`; the defaults are what our own distillation of HyperCD finds."""
+    """Weighted Chamfer distance with `Weibull`; the defaults are what `distill(shift=None)` finds for HyperCD."""
 
-    def __init__(self, k: float = 2.0, lam: float = 1.0, *, shift: float = 0.0, scale: float = 1.0, **kwargs):
+    def __init__(self, k: float = 1.001, lam: float = 25.58, *, shift: float = 0.0, scale: float = 1.0, **kwargs):
         super().__init__(weightings.Weibull(k, lam), shift, scale, **kwargs)
 
 
 @keras.saving.register_keras_serializable("keras_wcd")
 class LogisticCD(AbstractFamily):
-    """Weighted Chamfer distance with `Logistic`; the default is what our own distillation of HyperCD finds."""
+    """Weighted Chamfer distance with `Logistic`; the default is what `distill(shift=None)` finds for HyperCD."""
 
-    def __init__(self, sigma: float = 1.0, *, shift: float = 0.0, scale: float = 1.0, **kwargs):
+    def __init__(self, sigma: float = 1.75, *, shift: float = 0.0, scale: float = 1.0, **kwargs):
         super().__init__(weightings.Logistic(sigma), shift, scale, **kwargs)
 
 
 @keras.saving.register_keras_serializable("keras_wcd")
 class NormalCD(AbstractFamily):
-    """Weighted Chamfer distance with `Normal`; the default is what our own distillation of HyperCD finds."""
+    """Weighted Chamfer distance with `Normal`; the default is what `distill(shift=None)` finds for HyperCD."""
 
-    def __init__(self, sigma: float = 1.0, *, shift: float = 0.0, scale: float = 1.0, **kwargs):
+    def __init__(self, sigma: float = 2.477, *, shift: float = 0.0, scale: float = 1.0, **kwargs):
         super().__init__(weightings.Normal(sigma), shift, scale, **kwargs)
