@@ -3,6 +3,8 @@
 from keras_wcd.models.atlasnet import AtlasNet as AtlasNet
 from keras_wcd.models.base import CompletionModel as CompletionModel
 from keras_wcd.models.convert import load_official_weights as load_official_weights
+from keras_wcd.models.crn import CRN as CRN
+from keras_wcd.models.crn_discriminator import PatchDiscriminator as PatchDiscriminator
 from keras_wcd.models.foldingnet import FoldingNet as FoldingNet
 from keras_wcd.models.grnet import GRNet as GRNet
 from keras_wcd.models.pcn import PCN as PCN
@@ -15,6 +17,7 @@ from keras_wcd.models.topnet import TopNet as TopNet
 
 BACKBONES: dict[str, type[CompletionModel]] = {
     "atlasnet": AtlasNet,
+    "crn": CRN,
     "foldingnet": FoldingNet,
     "grnet": GRNet,
     "pcn": PCN,

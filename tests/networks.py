@@ -13,6 +13,7 @@ ORACLES = SHARED / "oracles"
 
 FIXTURES = {
     "atlasnet": ("atlasnet", {}),
+    "crn": ("crn", {}),
     "foldingnet": ("foldingnet", {}),
     "foldingnet_s55": ("foldingnet", {"num_points": 8192}),
     "pcn": ("pcn", {}),
@@ -34,6 +35,7 @@ FIXTURES = {
 
 PARITY_APART = {
     "atlasnet",
+    "crn",
     "grnet",
     "grnet_s55",
     "pmpnet",
@@ -50,6 +52,7 @@ turns, or puts out coordinates so large that the tolerance is its own."""
 
 PARAMETERS = {
     "atlasnet": 19_203_888,
+    "crn": 5_100_995,
     "foldingnet": 2_407_430,
     "foldingnet_s55": 2_407_430,
     "pcn": 6_864_387,
@@ -72,7 +75,21 @@ PARAMETERS = {
 }
 """Trainable parameters of the official networks."""
 
+IDLE = {"crn": {"mean/kernel"}}
+"""Weights that wait for an input which the caller may leave out."""
+
 SMALL = {
+    "crn": {
+        "step_ratio": 4,
+        "num_coarse": 16,
+        "num_extract": 16,
+        "mean_size": 8,
+        "latent": 16,
+        "encoder": (8, 8, 16),
+        "lifting": (16, 8),
+        "folding": 8,
+        "num_input": 128,
+    },
     "atlasnet": {
         "num_points": 32,
         "patches": 2,
