@@ -75,7 +75,7 @@ PARAMETERS = {
 }
 """Trainable parameters of the official networks."""
 
-IDLE = {"crn": {"mean/kernel"}}
+IDLE = {"crn": {"mean/kernel", "mean/bias"}}
 """Weights that wait for an input which the caller may leave out."""
 
 SMALL = {
