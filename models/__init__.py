@@ -9,6 +9,7 @@ from keras_wcd.models.foldingnet import FoldingNet as FoldingNet
 from keras_wcd.models.grnet import GRNet as GRNet
 from keras_wcd.models.pcn import PCN as PCN
 from keras_wcd.models.pmpnet import PMPNet as PMPNet
+from keras_wcd.models.pointattn import PointAttN as PointAttN
 from keras_wcd.models.pointr import PoinTr as PoinTr
 from keras_wcd.models.presets import PRESETS as PRESETS
 from keras_wcd.models.seedformer import SeedFormer as SeedFormer
@@ -22,6 +23,7 @@ BACKBONES: dict[str, type[CompletionModel]] = {
     "grnet": GRNet,
     "pcn": PCN,
     "pmpnet": PMPNet,
+    "pointattn": PointAttN,
     "pointr": PoinTr,
     "seedformer": SeedFormer,
     "snowflakenet": SnowflakeNet,

@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from keras_wcd.models.arguments import positive, widths_of
+from keras_wcd.models.attention import attend
 from keras_wcd.models.base import CompletionModel
 from keras_wcd.models.edges import EdgeDense
 from keras_wcd.models.grouping import FarthestPoints, GatherPoints, Neighbors
@@ -217,25 +218,3 @@ def _with_mlp(x: Tensor, name: str) -> Tensor:
 
 def _norm(x: Tensor, name: str) -> Tensor:
     return keras.layers.LayerNormalization(epsilon=1e-5, name=name)(x)
-
-
-def attend(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tensor:
-    r"""Attention of several heads (Vaswani et al., NeurIPS 2017), each on its share of D channels.
-
-    $$\operatorname{softmax}(Q K^\top / \sqrt{D}) V$$
-
-    Args:
-        query: `(B, N, C)`.
-        key: `(B, M, C)`.
-        value: `(B, M, C)`.
-        heads: Heads; they divide C.
-
-    Returns:
-        `(B, N, C)`.
-    """
-    channels = query.shape[-1]
-    parts = (ops.reshape(x, (-1, x.shape[1], heads, channels // heads)) for x in (query, key, value))
-    query, key, value = (ops.transpose(x, (0, 2, 1, 3)) for x in parts)  # (B, heads, N, D)
-    score = ops.matmul(query * (channels // heads) ** -0.5, ops.transpose(key, (0, 1, 3, 2)))
-    seen = ops.matmul(ops.softmax(score, axis=-1), value)
-    return ops.reshape(ops.transpose(seen, (0, 2, 1, 3)), (-1, seen.shape[2], channels))

@@ -20,6 +20,7 @@ FIXTURES = {
     "pcn_s55": ("pcn", {"num_coarse": 512}),
     "pmpnet": ("pmpnet", {}),
     "pmpnetplus": ("pmpnet", {"plus": True}),
+    "pointattn": ("pointattn", {}),
     "pointr": ("pointr", {}),
     "pointr_s55": ("pointr", {"num_query": 96}),
     "seedformer": ("seedformer", {}),
@@ -40,6 +41,7 @@ PARITY_APART = {
     "grnet_s55",
     "pmpnet",
     "pmpnetplus",
+    "pointattn",
     "pointr",
     "pointr_s55",
     "seedformer",
@@ -60,6 +62,7 @@ PARAMETERS = {
     # Less 18 of a normalization that the network stores and never uses.
     "pmpnet": 5_435_739 - 18,
     "pmpnetplus": 5_888_475 - 18,
+    "pointattn": 36_662_793,
     # Less those of the neighbours' branches that every block but the first stores and never uses.
     "pointr": 42_498_054 - 11_221_248,
     "pointr_s55": 42_104_454 - 11_221_248,
@@ -111,6 +114,15 @@ SMALL = {
         "num_input": 128,
     },
     "pmpnet": {"num_input": 128, "samples": (32, 16), "width": 8, "steps": 2},
+    "pointattn": {
+        "num_input": 128,
+        "num_coarse": 16,
+        "num_merged": 32,
+        "up_factors": (1, 2),
+        "width": 8,
+        "heads": 2,
+        "hidden": 16,
+    },
     "pointr": {
         "num_query": 8,
         "grid_size": 2,
@@ -152,11 +164,11 @@ SMALL = {
         "num_input": 128,
     },
     "grnet": {
-        "num_sparse": 32,
+        "num_sparse": 64,
         "resolution": 16,
-        "channels": (4, 8, 8, 8),
-        "latent": 16,
-        "hidden": (16, 16, 8),
+        "channels": (16, 16, 16, 16),
+        "latent": 64,
+        "hidden": (64, 64, 32),
         "num_input": 128,
     },
 }
