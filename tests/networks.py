@@ -135,7 +135,7 @@ SMALL = {
         "num_input": 128,
     },
     "seedformer": {
-        "up_factors": (1, 2, 2),
+        "up_factors": (1, 2),
         "latent": 16,
         "width": 8,
         "attention": 4,
@@ -145,7 +145,7 @@ SMALL = {
         "num_input": 128,
     },
     "snowflakenet": {
-        "up_factors": (1, 2, 2),
+        "up_factors": (1, 2),
         "latent": 16,
         "width": 8,
         "attention": 4,
