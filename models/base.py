@@ -117,6 +117,9 @@ class CompletionModel(keras.Model):
         self._stage_losses, self._matching_loss = losses, matching
         # Keras's own would ask for one ground truth per output.
         self._compile_loss = None
+        # Metrics see one cloud; some versions of Keras would name them after the first of several outputs.
+        if self._compile_metrics is not None:
+            self._compile_metrics.output_names = None
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compile as a saved model was; Keras skips this for a model with its own `compile`."""
