@@ -164,20 +164,26 @@ class CRN(CompletionModel):
         self.folding = folding
 
     def __call__(self, inputs: Tensor | Mapping[str, Tensor], *args: Any, **kwargs: Any) -> tuple[Tensor, ...]:
-        """As `call`; the inputs may hold the mean feature, `{"partial": ..., "mean_feature": ...}`."""
+        """As `call`."""
         if isinstance(inputs, Mapping):
+            # Keras checks what it gets against the graph's single input.
             inputs, kwargs[MEAN] = inputs["partial"], inputs[MEAN]
         return super().__call__(inputs, *args, **kwargs)
 
     def call(
         self,
-        inputs: Tensor,
+        inputs: Tensor | Mapping[str, Tensor],
         training: bool | None = None,
         mask: Tensor | None = None,
         noise: Mapping[str, Tensor] | None = None,
         mean_feature: Tensor | None = None,
     ) -> tuple[Tensor, ...]:
-        """All stages `(B, n, 3)` of partial clouds `(B, N, 3)`; the mean feature is `(B, mean_size)`."""
+        """All stages `(B, n, 3)` of partial clouds `(B, N, 3)`; the mean feature is `(B, mean_size)`.
+
+        The inputs may hold both, `{"partial": ..., "mean_feature": ...}`.
+        """
+        if isinstance(inputs, Mapping):
+            inputs, mean_feature = inputs["partial"], inputs[MEAN]
         given = {} if mean_feature is None else {MEAN: mean_feature}
         return super().call(inputs, training, mask, {**(noise or {}), **given})
 

@@ -60,6 +60,8 @@ def test_equals_the_official_network_at_every_stage():
     chosen = numpy(model.get_layer("sample")(arrays["in/x"]))
     np.testing.assert_array_equal(chosen, arrays["idx/00_fps"])
 
+    if keras.config.backend() != "tensorflow":
+        return
     rows = np.random.RandomState(7).standard_normal(expected[-1].shape).astype("float32")
     by_path, at_input = gradients(given, arrays["in/x"], rows)
     recorded = {name.removeprefix("grad/"): a for name, a in arrays.items() if name.startswith("grad/")}
