@@ -5,6 +5,7 @@ from keras_wcd.models.base import CompletionModel as CompletionModel
 from keras_wcd.models.convert import load_official_weights as load_official_weights
 from keras_wcd.models.crn import CRN as CRN
 from keras_wcd.models.crn_discriminator import PatchDiscriminator as PatchDiscriminator
+from keras_wcd.models.fbnet import FBNet as FBNet
 from keras_wcd.models.foldingnet import FoldingNet as FoldingNet
 from keras_wcd.models.grnet import GRNet as GRNet
 from keras_wcd.models.pcn import PCN as PCN
@@ -19,6 +20,7 @@ from keras_wcd.models.topnet import TopNet as TopNet
 BACKBONES: dict[str, type[CompletionModel]] = {
     "atlasnet": AtlasNet,
     "crn": CRN,
+    "fbnet": FBNet,
     "foldingnet": FoldingNet,
     "grnet": GRNet,
     "pcn": PCN,

@@ -31,11 +31,13 @@ FIXTURES = {
     "topnet_s55": ("topnet", {"tree": (2, 2, 2, 4, 4, 4, 4, 4)}),
     "grnet": ("grnet", {}),
     "grnet_s55": ("grnet", {"num_sparse": 1024, "scale": 0.5}),
+    "fbnet": ("fbnet", {}),
 }
 """Recorded outputs of the official networks: file -> key in BACKBONES, arguments."""
 
 PARITY_APART = {
     "atlasnet",
+    "fbnet",
     "crn",
     "grnet",
     "grnet_s55",
@@ -75,6 +77,7 @@ PARAMETERS = {
     "topnet_s55": 6_037_089,
     "grnet": 76_707_626,
     "grnet_s55": 76_707_626,
+    "fbnet": 3_799_375,
 }
 """Trainable parameters of the official networks."""
 
@@ -169,6 +172,17 @@ SMALL = {
         "channels": (16, 16, 16, 16),
         "latent": 64,
         "hidden": (64, 64, 32),
+        "num_input": 128,
+    },
+    "fbnet": {
+        "num_coarse": 32,
+        "num_seeds": 64,
+        "up_factors": (1, 2),
+        "steps": 2,
+        "samples": (64, 32),
+        "width": 16,
+        "latent": 32,
+        "neighbors": 8,
         "num_input": 128,
     },
 }
