@@ -99,16 +99,29 @@ class GatherPoints(_PointLayer):
 
 @keras.saving.register_keras_serializable("keras_wcd")
 class ThreeInterpolation(_PointLayer):
-    """Features at the queries from the three nearest points (`three_interpolate`)."""
+    """Features at the queries from the three nearest points (`three_interpolate`).
+
+    Args:
+        squared: Squared distances in the weights, as in TensorFlow 1 releases.
+        **kwargs: As of `keras.layers.Layer`.
+    """
+
+    def __init__(self, squared: bool = False, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.squared = squared
 
     def call(self, inputs: Sequence[Tensor]) -> Tensor:
         """Queries `(B, N, 3)`, points `(B, M, 3)`, their features `(B, M, C)` -> `(B, N, C)`."""
-        return three_interpolate(*inputs)
+        return three_interpolate(*inputs, squared=self.squared)
 
     def compute_output_spec(self, inputs: Sequence[keras.KerasTensor]) -> keras.KerasTensor:
         """One row of features per query."""
         queries, _, features = inputs
         return keras.KerasTensor((*queries.shape[:2], features.shape[-1]), features.dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        """Every constructor argument."""
+        return {**super().get_config(), "squared": self.squared}
 
 
 @keras.saving.register_keras_serializable("keras_wcd")
