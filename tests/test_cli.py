@@ -67,9 +67,10 @@ def test_export_and_bench(demo, tmp_path):
     result = run("export", folder / "model.keras", "-o", tmp_path / "m.tflite", "--quantization", "dynamic")
     assert result.exit_code == 0, result.output
     result = run("bench", tmp_path / "m.tflite", "--runs", "2")
-    assert result.exit_code == 0
+    assert result.exit_code == 0, result.output
     assert "latency" in result.output
-    assert run("export", folder / "model.keras", "-o", tmp_path / "saved").exit_code == 0
+    result = run("export", folder / "model.keras", "-o", tmp_path / "saved")
+    assert result.exit_code == 0, result.output
     assert (tmp_path / "saved" / "saved_model.pb").exists()
 
 
