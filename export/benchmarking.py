@@ -8,7 +8,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-PROGRAM = "import sys; from keras_wcd.export.benchmarking import child; sys.exit(child(sys.argv[1:]))"
+PROGRAM = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from keras_wcd.export.benchmarking import child; sys.exit(child(sys.argv[2:]))"
+)
+"""What the child runs. It imports from where its parent does: its own path would begin with the working folder."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ def benchmark(path: str | os.PathLike, runs: int = 20, threads: int = 2) -> Benc
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"no such file: {str(path)!r}")
-    command = [sys.executable, "-c", PROGRAM, str(path), str(runs), str(threads)]
+    command = [sys.executable, "-c", PROGRAM, json.dumps(sys.path), str(path), str(runs), str(threads)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         last = (done.stderr.strip() or f"exit status {done.returncode}").splitlines()[-1]
