@@ -63,6 +63,7 @@ def benchmark(path: str | os.PathLike, runs: int = 20, threads: int = 2) -> Benc
 def child(arguments: list[str]) -> int:
     """Measure and write the figures to standard output as JSON: what `benchmark` runs."""
     import numpy as np
+
     from keras_wcd.export.runtime import Model
 
     path, runs, threads = arguments[0], int(arguments[1]), int(arguments[2])

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 import numpy as np
+
 from keras_wcd.export.runtime import resample
 
 

@@ -6,9 +6,9 @@ import flatbuffers
 import keras
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
-from keras_wcd.export.runtime import METADATA
 
 import keras_wcd
+from keras_wcd.export.runtime import METADATA
 
 SEEN = 0.98
 """Share of the whole shape's bounding-box diagonal that a partial view spans, as `CompletionModel.complete` has it."""

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from ai_edge_litert import schema_py_generated as schema
+
 from keras_wcd.export.runtime import open_model
 
 _NAMES = {code: name for name, code in vars(schema.BuiltinOperator).items() if not name.startswith("_")}

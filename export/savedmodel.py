@@ -5,10 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import keras
+
 from keras_wcd.export.files import folder_target, replacing
 from keras_wcd.export.graph import batch_size, serving_function
 from keras_wcd.export.quiet import quiet
-
 from keras_wcd.ops import device_only
 
 

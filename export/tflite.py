@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import keras
+
 from keras_wcd.export.clouds import each_cloud
 from keras_wcd.export.files import file_target, replacing
 from keras_wcd.export.graph import LOOPS, graph_operators, serving_function

@@ -15,9 +15,9 @@ if keras.config.backend() != "tensorflow":
 import export_models
 import tensorflow as tf
 from export_models import POINTS
-from keras_wcd.export import runtime
 
 from keras_wcd import export
+from keras_wcd.export import runtime
 from keras_wcd.ops.sampling import farthest_point_indices
 
 WITHOUT_FRAMEWORKS = (

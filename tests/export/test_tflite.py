@@ -16,10 +16,10 @@ if keras.config.backend() != "tensorflow":
 import export_models
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from export_models import POINTS
-from keras_wcd.export.tflite import QUANTIZATIONS
 
 import keras_wcd
 from keras_wcd import export
+from keras_wcd.export.tflite import QUANTIZATIONS
 from keras_wcd.losses.hyper import HyperCD
 
 
