@@ -132,7 +132,7 @@ SMALL = {
         "centers": (32, 16),
         "width": 12,
         "heads": 2,
-        "depth": (1, 2),
+        "depth": (1, 1),
         "latent": 16,
         "folding": 8,
         "num_input": 128,

@@ -107,13 +107,13 @@ def test_puts_out_a_tuple_of_clouds_coarse_to_fine(small):
 def test_a_batch_of_one_gives_that_row_of_a_batch(small):
     x = clouds()[0]
     for one, many in zip(stages(small, x[2:3]), stages(small, x), strict=True):
-        np.testing.assert_allclose(one[0], many[2], rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(one[0], many[2], rtol=1e-5, atol=5e-6)
 
 
 def test_predict_returns_the_last_stage(small):
     x = clouds()[0]
     predicted = small.predict(x, batch_size=3, verbose=0)
-    np.testing.assert_allclose(predicted, stages(small, x)[-1], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(predicted, stages(small, x)[-1], rtol=1e-5, atol=5e-6)
 
 
 def test_config_holds_every_argument_and_gives_the_same_network(small, key):
