@@ -9,6 +9,7 @@ from keras import ops
 
 from keras_wcd.models.arguments import positive, widths_of
 from keras_wcd.models.base import CompletionModel
+from keras_wcd.models.initialization import draw_as_pytorch
 from keras_wcd.models.layers import mlp, mlp_names
 from keras_wcd.models.point_encoder import (
     farthest,
@@ -119,6 +120,7 @@ class SeedFormer(CompletionModel):
         self.patches = patches
         self.neighbors = neighbors
         self.seed_factor = seed_factor
+        draw_as_pytorch(self)
 
     def official_weights(self) -> dict[str, str | None]:
         """Modules of `codes/model.py` in the authors' repository; the encoder's normalizations are not in use."""

@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_wcd.models.arguments import positive, widths_of
 from keras_wcd.models.base import CompletionModel
+from keras_wcd.models.initialization import draw_as_pytorch
 from keras_wcd.models.layers import mlp, mlp_names
 from keras_wcd.models.point_encoder import (
     farthest,
@@ -85,6 +86,7 @@ class SnowflakeNet(CompletionModel):
         self.num_coarse = num_coarse
         self.patches = patches
         self.neighbors = neighbors
+        draw_as_pytorch(self)
 
     def official_weights(self) -> dict[str, str | None]:
         """Modules of `models/model_completion.py` in the authors' repository."""
