@@ -62,13 +62,14 @@ class SelectedRows(keras.layers.Layer):
 class NSFA(CompletionModel):
     """The seen and the missing part of a shape decoded from features aggregated in two ways.
 
-    Weight-compatible with the authors' TensorFlow 1 release, by the names of its variables. Stages: the coarse
-    cloud at high resolution `(B, 8 * num_input, 3)`, then, of which `num_coarse` points are selected, those and
-    what they unfold to, `(B, num_coarse, 3)` and `(B, num_coarse * grid_size ** 2, 3)`. `noise={"rows": ...}`
-    gives the rows selected, `(B, num_coarse)`.
+    Weight-compatible with the authors' TensorFlow 1 release, by the names of its variables. The branches decode a
+    dense cloud, some of its points are selected, and those unfold to the answer. Stages: the selected points
+    `(B, num_coarse, 3)`, the dense cloud `(B, 8 * num_input, 3)`, the answer `(B, num_coarse * grid_size ** 2, 3)`.
+    `noise={"rows": ...}` gives the rows selected of the dense cloud, `(B, num_coarse)`.
 
     As in the release, the features of the first level stand in the order of farthest point sampling beside
-    features in the order of the input.
+    features in the order of the input, and the scores by which points are selected get no gradient: their
+    layers stay as they are made or loaded.
 
     Args:
         variant: `"rfa"`, residual feature aggregation, or `"glfa"`, global and local feature aggregation.
@@ -110,17 +111,13 @@ class NSFA(CompletionModel):
         whole = ops.concatenate(levels[4 if variant == "rfa" else 3], axis=-1)
         code = ops.max(_mlp(whole, (8 * width, 8 * width, 16 * width), "global"), axis=1, keepdims=True)
         features = _aggregated(partial, code, levels, width)
-        transformed = _transformed(partial, width)
-        point = ops.concatenate(
-            [
-                _mlp(_joined(features, transformed if i >= 4 else partial, variant, i >= 4), (4 * width, 2 * width), f"branch_{i}")
-                for i in range(BRANCHES)
-            ],
-            axis=1,
-        )
-        point = _mlp(point, (width,), "point")
+        seen = _joined(features, partial, variant, missing=False)
+        missing = _joined(features, _transformed(partial, width), variant, missing=True)
+        sources = [seen] * (BRANCHES // 2) + [missing] * (BRANCHES // 2)
+        point = [_mlp(x, (4 * width, 2 * width), f"branch_{i}") for i, x in enumerate(sources)]
+        point = _mlp(ops.concatenate(point, axis=1), (width,), "point")
         dense = keras.layers.Dense(3, name="high", dtype=coordinate_dtype())(point)
-        score = ops.softplus(_mlp(point, (max(1, width // 4), width // 8, 1), "score"))
+        score = ops.softplus(_mlp(point, (width // 4, width // 8, 1), "score", trainable=False))
         farthest = FarthestPoints(2 * num_coarse, "standard", name="candidates")(dense)
         rows = SelectedRows(num_coarse, name="selection")([farthest, score])
         coarse, point = GatherPoints(name="coarse")([dense, rows]), GatherPoints()([point, rows])
@@ -131,7 +128,7 @@ class NSFA(CompletionModel):
         offset = mlp(folded, (8 * width, 8 * width, 3), "folding", norm=False, coordinates=True)
         fine = ops.reshape(center + offset, (-1, num_coarse * grid_size**2, 3))
 
-        super().__init__(partial, (dense, coarse, fine), num_input=num_input, **kwargs)
+        super().__init__(partial, (coarse, dense, fine), num_input=num_input, **kwargs)
         self.variant = variant
         self.num_coarse = num_coarse
         self.grid_size = grid_size
@@ -168,10 +165,10 @@ class NSFA(CompletionModel):
         return weights
 
 
-def _mlp(x: keras.KerasTensor, widths: Sequence[int], name: str) -> keras.KerasTensor:
+def _mlp(x: keras.KerasTensor, widths: Sequence[int], name: str, trainable: bool = True) -> keras.KerasTensor:
     """Dense and ReLU per width, the last one too."""
     for i, width in enumerate(widths, start=1):
-        x = ops.relu(keras.layers.Dense(width, name=f"{name}_{i}")(x))
+        x = ops.relu(keras.layers.Dense(width, name=f"{name}_{i}", trainable=trainable)(x))
     return x
 
 

@@ -32,6 +32,8 @@ FIXTURES = {
     "grnet": ("grnet", {}),
     "grnet_s55": ("grnet", {"num_sparse": 1024, "scale": 0.5}),
     "fbnet": ("fbnet", {}),
+    "nsfa_glfa": ("nsfa", {"variant": "glfa"}),
+    "nsfa_rfa": ("nsfa", {}),
 }
 """Recorded outputs of the official networks: file -> key in BACKBONES, arguments."""
 
@@ -41,6 +43,8 @@ PARITY_APART = {
     "crn",
     "grnet",
     "grnet_s55",
+    "nsfa_glfa",
+    "nsfa_rfa",
     "pmpnet",
     "pmpnetplus",
     "pointattn",
@@ -78,6 +82,9 @@ PARAMETERS = {
     "grnet": 76_707_626,
     "grnet_s55": 76_707_626,
     "fbnet": 3_799_375,
+    # Less those of the scores, which get no gradient.
+    "nsfa_glfa": 5_076_240 - 1185,
+    "nsfa_rfa": 5_600_528 - 1185,
 }
 """Trainable parameters of the official networks."""
 
@@ -184,6 +191,14 @@ SMALL = {
         "latent": 32,
         "neighbors": 8,
         "num_input": 128,
+    },
+    "nsfa": {
+        "num_input": 128,
+        "num_coarse": 256,
+        "grid_size": 2,
+        "samples": (64, 32, 16),
+        "neighbors": 8,
+        "width": 16,
     },
 }
 """Arguments that make each network quick."""
