@@ -1,6 +1,7 @@
 # make demo: the main job end to end, with a report.   make test: the whole suite.
 PYTHON ?= python3
 VENV ?= .venv
+PYTEST = $(VENV)/bin/pytest -q -n 2
 
 .PHONY: demo test lint clean
 
@@ -18,8 +19,9 @@ test: $(VENV)/bin/python
 	rm -rf build
 	$(VENV)/bin/python -m pip install --quiet ".[test]"
 	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
-	KERAS_BACKEND=jax $(VENV)/bin/pytest -q -m backend
-	KERAS_BACKEND=tensorflow $(VENV)/bin/pytest -q --durations=15
+	KERAS_BACKEND=jax $(PYTEST) -m backend
+	if $(VENV)/bin/python -c "import torch" 2>/dev/null; then KERAS_BACKEND=torch $(PYTEST) -m backend; fi
+	KERAS_BACKEND=tensorflow $(PYTEST) --durations=15
 
 lint: $(VENV)/bin/python
 	$(VENV)/bin/ruff check --fix . && $(VENV)/bin/ruff format .
