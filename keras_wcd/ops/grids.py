@@ -88,7 +88,8 @@ def gridding_reverse(grid: Tensor) -> Tensor:
         for other in {1, 2, 3} - {axis}:
             planes = _pairs(planes, other)
         upper, total = _part(planes, axis, 1, size), _pairs(planes, axis)
-        full = total >= EMPTY if axis == 1 else full
+        if axis == 1:
+            full = total >= EMPTY
         shape = [1, 1, 1, 1]
         shape[axis] = size - 1
         mean = ops.reshape(low, shape) + upper / ops.where(full, total, 1)

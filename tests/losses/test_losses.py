@@ -272,8 +272,9 @@ def test_two_replicas_give_the_loss_of_one_device(name, clouds):
 
 
 def test_every_exported_loss_is_in_the_table():
-    exported = {
-        v for v in vars(losses).values() if isinstance(v, type) and issubclass(v, losses.AbstractChamfer)
-    } - {losses.AbstractChamfer, losses.AbstractProfile}
+    exported = {v for v in vars(losses).values() if isinstance(v, type) and issubclass(v, losses.AbstractChamfer)} - {
+        losses.AbstractChamfer,
+        losses.AbstractProfile,
+    }
     assert exported == set(LOSSES.values())
     assert len(LOSSES) >= 13
