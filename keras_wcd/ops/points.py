@@ -12,7 +12,7 @@ from keras import ops
 
 from keras_wcd.ops import host, neighbors
 from keras_wcd.ops.neighbors import as_points, gather_points, knn
-from keras_wcd.ops.sampling import NEAR_ORIGIN, RULES, farthest_point_indices
+from keras_wcd.ops.sampling import NEAR_ORIGIN, RULES, farthest_points_of_each
 from keras_wcd.types import Tensor
 
 LARGEST = 3.0e38
@@ -158,8 +158,8 @@ def _as_features(features: Tensor, points: Tensor) -> Tensor:
 
 
 def _sample_on_host(points: np.ndarray, count: int, rule: str) -> list[np.ndarray]:
-    # One cloud after another: its many short NumPy calls would only pass Python's lock between threads.
-    return [np.stack([farthest_point_indices(cloud, count, rule) for cloud in points])]
+    # Not in threads: the many short NumPy calls would only pass Python's lock between them.
+    return [farthest_points_of_each(points, count, rule)]
 
 
 def _sample_in_loop(points: Tensor, count: int, rule: str) -> Tensor:
