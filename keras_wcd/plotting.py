@@ -1,12 +1,12 @@
 """Figures, drawn from plain arrays, in colours and dashes that do not rely on colour vision."""
 
-import contextlib
 import os
-import tempfile
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from keras_wcd.files import replacing
 
 # Okabe and Ito's palette without black, which marks the reference, and without yellow, which is faint on white.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -87,15 +87,8 @@ def save(figure: Figure, path: str | os.PathLike) -> tuple[str, ...]:
         raise ValueError(f"path {path!r}: unknown suffix {suffix!r}; known are {', '.join(sorted(known))}")
     paths = (path,) if suffix else (path + ".png", path + ".svg")
     for each in paths:
-        descriptor, temporary = tempfile.mkstemp(dir=folder, suffix=".tmp")
-        os.close(descriptor)
-        try:
+        with replacing(each) as temporary:
             figure.savefig(temporary, format=os.path.splitext(each)[1][1:].lower(), dpi=150)
-            os.replace(temporary, each)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-            raise
     return paths
 
 

@@ -3,8 +3,9 @@
 import base64
 import html
 import os
-import pathlib
 from collections.abc import Mapping, Sequence
+
+from keras_wcd.files import replacing
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
@@ -54,14 +55,12 @@ class Report:
 
     def write(self, path: str | os.PathLike) -> None:
         """Write the page under a temporary name, then rename it."""
-        path = pathlib.Path(path)
         page = (
             f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{html.escape(self.title)}</title>'
             f"<style>{STYLE}</style></head><body>{''.join(self._parts)}</body></html>"
         )
-        partial = path.with_name(f".{path.name}.{os.getpid()}")
-        partial.write_text(page, encoding="utf-8")
-        os.replace(partial, path)
+        with replacing(path) as temporary:
+            temporary.write_text(page, encoding="utf-8")
 
 
 def _cell(cell: object) -> str:

@@ -2,10 +2,11 @@
 
 import contextlib
 import os
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
+
+from keras_wcd.files import replacing
 
 
 class FormatError(ValueError):
@@ -24,11 +25,5 @@ def atomic_write(path: str | os.PathLike) -> Iterator[BinaryIO]:
         raise ValueError(f"{path}: is a folder; give the name of a file to write")
     if not path.parent.is_dir():
         raise ValueError(f"{path}: the folder {path.parent} does not exist; create it first")
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
-    try:
-        with open(temporary, "xb") as file:
-            yield file
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with replacing(path) as temporary, open(temporary, "xb") as file:
+        yield file

@@ -1,10 +1,8 @@
 """What a distillation finds: the ranking of families, the losses, tables, plots and a file."""
 
-import contextlib
 import dataclasses
 import json
 import os
-import tempfile
 from typing import Any
 
 import keras
@@ -14,6 +12,7 @@ from keras_wcd import plotting
 from keras_wcd.distill.distances import DistanceDistribution
 from keras_wcd.distill.gradients import profile_gradient
 from keras_wcd.distill.teachers import teacher_gradient, teacher_name
+from keras_wcd.files import replacing
 from keras_wcd.losses import WeightedCD
 from keras_wcd.weighting import Weighting
 
@@ -174,7 +173,9 @@ class DistillationResult:
         ]
         text = json.dumps(record, indent=1, allow_nan=False)
         if path is not None:
-            _write(path, text)
+            os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+            with replacing(path) as temporary:
+                temporary.write_text(text, encoding="utf-8")
         return text
 
     @classmethod
@@ -243,18 +244,3 @@ def _serialized(teacher: Any) -> dict | str:
     if isinstance(teacher, keras.losses.Loss):
         return keras.saving.serialize_keras_object(teacher)
     return teacher if isinstance(teacher, str) else teacher_name(teacher)
-
-
-def _write(path: str | os.PathLike, text: str) -> None:
-    """Writes a file at once: a reader sees the old one or the whole new one."""
-    folder = os.path.dirname(os.path.abspath(path))
-    os.makedirs(folder, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=folder, suffix=".tmp")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.replace(name, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(name)
-        raise

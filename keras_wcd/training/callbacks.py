@@ -7,6 +7,8 @@ import pathlib
 import keras
 from tqdm import tqdm
 
+from keras_wcd.files import replacing
+
 
 class Progress(keras.callbacks.Callback):
     """One bar over all steps of a run, with the loss and the validation figures.
@@ -73,9 +75,5 @@ def save_model(model: keras.Model, path: str | os.PathLike) -> None:
     """Save a model to a `.keras` file under a temporary name, then rename it."""
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.stem}.{os.getpid()}.keras")
-    try:
-        model.save(partial)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(path) as temporary:
+        model.save(temporary)
