@@ -17,13 +17,10 @@ def run_blocked(code, blocked, **environment):
     """Run code in a process of its own where some packages do not exist."""
     program = f"import sys; sys.modules.update(dict.fromkeys({blocked!r})); " + code
     environment = {**os.environ, **environment}
-    return subprocess.run(
-        [sys.executable, "-P" if sys.version_info >= (3, 11) else "-s", "-c", program],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = [sys.executable, "-c", program]
+    # Away from the checkout, whose folders would be found before the installed package.
+    elsewhere = os.path.dirname(sys.executable)
+    return subprocess.run(command, cwd=elsewhere, env=environment, capture_output=True, text=True, check=False)
 
 
 def test_every_loss_is_at_the_top():
