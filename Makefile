@@ -1,7 +1,7 @@
 # make demo: the main job end to end, with a report.   make test: the whole suite.
 PYTHON ?= python3
 VENV ?= .venv
-PYTEST = $(VENV)/bin/pytest -q -n 2
+PYTEST = $(VENV)/bin/pytest -q -n 2 --dist loadfile
 
 .PHONY: demo test lint clean
 

@@ -9,8 +9,6 @@ from keras_wcd.models import AtlasNet, load_official_weights
 from keras_wcd.models.atlasnet import Template, fibonacci_sphere
 from keras_wcd.models.convert import arranged, layers_by_path, split
 
-pytestmark = pytest.mark.backend
-
 
 @pytest.fixture
 def small():
@@ -18,6 +16,7 @@ def small():
     return AtlasNet(**SMALL["atlasnet"])
 
 
+@pytest.mark.backend
 def test_equals_the_official_network_on_recorded_and_regular_templates():
     arrays, meta, weights = fixture("atlasnet")
     model = AtlasNet()

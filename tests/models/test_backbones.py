@@ -11,8 +11,6 @@ from keras_wcd import models
 from keras_wcd.models import BACKBONES, CompletionModel, load_official_weights
 from keras_wcd.models.convert import arranged, layers_by_path, split, variable_name
 
-pytestmark = pytest.mark.backend
-
 GRADIENT = 5e-3
 """The recorded float32 gradients are up to 1.6e-3 (relative, of their norm) from those in float64."""
 
@@ -55,6 +53,7 @@ def test_every_network_has_a_fixture_a_parameter_count_and_a_small_size():
     assert set(PARAMETERS) == set(FIXTURES)
 
 
+@pytest.mark.backend
 @pytest.mark.parametrize("name", sorted(set(FIXTURES) - PARITY_APART))
 def test_equals_the_official_network_at_every_stage(name):
     arrays, meta, weights = fixture(name)
@@ -96,6 +95,7 @@ def test_the_table_of_official_weights_names_every_layer_once(small):
     assert set(named) == set(layers_by_path(small))
 
 
+@pytest.mark.backend
 def test_puts_out_a_tuple_of_clouds_coarse_to_fine(small):
     outputs = small(clouds()[0])
     assert isinstance(outputs, tuple)

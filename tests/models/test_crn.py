@@ -9,8 +9,6 @@ from keras_wcd.models import CRN, PatchDiscriminator, load_official_weights
 from keras_wcd.models.convert import arranged, layers_by_path, split
 from keras_wcd.models.crn import ChildGrid
 
-pytestmark = pytest.mark.backend
-
 
 class WithMeanFeature:
     """The network with one mean feature throughout."""
@@ -46,6 +44,7 @@ def discriminator():
     return PatchDiscriminator(96, 8, radii=(0.2, 0.4), neighbors=(4, 8), widths=((4, 8), (4, 4, 8)))
 
 
+@pytest.mark.backend
 def test_equals_the_official_network_at_every_stage():
     arrays, meta, weights = fixture("crn")
     model = CRN()

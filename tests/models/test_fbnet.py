@@ -12,8 +12,6 @@ from scipy.spatial import KDTree
 from keras_wcd.models import FBNet, graphs, load_official_weights
 from keras_wcd.models.convert import layers_by_path, split, variable_name
 
-pytestmark = pytest.mark.backend
-
 STAGES = ("coarse", *(f"t{step}_stage{block}" for block in range(3) for step in range(3)))
 """Recorded outputs in the order of ours."""
 
@@ -34,6 +32,7 @@ def chosen_as_in_the_release(x, y, k, method=None):
     return None, keras.ops.convert_to_tensor(distance.topk(k, largest=False)[1].int().numpy())
 
 
+@pytest.mark.backend
 def test_the_coarse_cloud_and_the_first_step_equal_the_official_ones():
     model, arrays, _ = official()
     stages = dict(zip(STAGES, model(arrays["in/x"], training=False), strict=True))

@@ -10,8 +10,6 @@ from keras_wcd.models import BACKBONES, GRNet, draws, load_official_weights
 from keras_wcd.models.convert import arranged, layers_by_path, split, variable_name
 from keras_wcd.models.volumes import RandomPoints, convolved_down
 
-pytestmark = pytest.mark.backend
-
 
 @pytest.fixture(scope="module")
 def recorded():
@@ -35,6 +33,7 @@ def small():
     return BACKBONES["grnet"](**SMALL["grnet"])
 
 
+@pytest.mark.backend
 @pytest.mark.parametrize("name", ["grnet", "grnet_s55"])
 def test_equals_the_official_network_under_the_recorded_draw(recorded, name):
     arrays, _, model = recorded(name)

@@ -11,8 +11,6 @@ from scipy.spatial import KDTree
 from keras_wcd.models import NSFA, load_official_weights
 from keras_wcd.models.convert import layers_by_path
 
-pytestmark = pytest.mark.backend
-
 STAGES = ("coarse", "coarse_highres", "fine_final")
 
 
@@ -41,6 +39,7 @@ class Fed:
         return self.model.stateless_call(*args, noise=self.noise, **kwargs)
 
 
+@pytest.mark.backend
 @pytest.mark.parametrize("name", ["nsfa_rfa", "nsfa_glfa"])
 def test_equals_the_official_network_under_its_selection(name):
     model, arrays, _ = official(name)

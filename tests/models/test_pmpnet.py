@@ -10,8 +10,6 @@ from keras_wcd.models import PMPNet, load_official_weights
 from keras_wcd.models.convert import arranged, layers_by_path, split, variable_name
 from keras_wcd.models.noise import PointNoise
 
-pytestmark = pytest.mark.backend
-
 
 class UnderNoise:
     """A network whose draws are the recorded ones."""
@@ -38,6 +36,7 @@ def small():
     return PMPNet(**SMALL["pmpnet"])
 
 
+@pytest.mark.backend
 def test_equals_the_official_network_under_the_recorded_draws(official):
     assert set(official.noise) == set(official.network.draw_keys)
     arrays = official.arrays

@@ -11,8 +11,6 @@ from keras_wcd.models import PointAttN, load_official_weights
 from keras_wcd.models.convert import arranged, layers_by_path, split, variable_name
 from keras_wcd.models.pointattn import PARTS
 
-pytestmark = pytest.mark.backend
-
 STAGES = ("out/coarse", "out/fine", "out/fine1_final")
 
 
@@ -43,6 +41,7 @@ def official():
     return FromMerged()
 
 
+@pytest.mark.backend
 def test_equals_the_official_network_as_sets_of_points(official):
     arrays = official.arrays
     found = [numpy(stage) for stage in official.network(arrays["in/x"], training=False)]

@@ -16,8 +16,6 @@ from scipy.spatial import KDTree
 from keras_wcd.models import BACKBONES, load_official_weights
 from keras_wcd.models.convert import arranged, layers_by_path, split, variable_name
 
-pytestmark = pytest.mark.backend
-
 NAMES = ["seedformer", "seedformer_s55", "snowflakenet", "snowflakenet_s55"]
 FORCED = {
     "seedformer": [(4.3e-7, 0, 4.5e-6), (1.6e-6, 0.00098, 1.5e-5), (1.8e-6, 0.0028, 2.5e-5)],
@@ -59,6 +57,7 @@ def assert_close(found, recorded, median, share, mean):
     assert nearest <= 3 * mean + 1e-6
 
 
+@pytest.mark.backend
 def test_every_stage_equals_the_official_one(loaded):
     _, model, arrays, meta = loaded
     names = [name for name in arrays if name.startswith("out/") and not name.endswith("P0_fps")]
