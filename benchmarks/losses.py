@@ -6,7 +6,6 @@ of a process of its own, over what its imports take. Peers that are not installe
 
 import argparse
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -19,6 +18,7 @@ import tensorflow as tf
 from pykdtree.kdtree import KDTree
 from scipy.spatial import cKDTree
 
+from keras_wcd.export.benchmarking import peak_memory
 from keras_wcd.losses import CD, LandauCD
 from keras_wcd.ops import neighbors
 
@@ -130,10 +130,6 @@ def compare(title, functions, rounds):
         print(f"  {name:26s} {median:10.2f} {median / ours:8.2f}x")
 
 
-def peak_megabytes():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
 def child(case):
     """Print the peak of one case over the imports, and its time."""
     batch, points = MEMORY_CASES[case]
@@ -148,15 +144,14 @@ def child(case):
     if make is None:
         run = tf.function(with_gradient(LandauCD()), reduce_retracing=False)
         run(*small)
-        base, start = peak_megabytes(), time.perf_counter()
+        base, start = peak_memory(), time.perf_counter()
         run(true, pred)
     else:
         make(*small)()
-        base, start = peak_megabytes(), time.perf_counter()
+        base, start = peak_memory(), time.perf_counter()
         make(true, pred)()
-    print(
-        f"  {case:26s} {peak_megabytes() - base:10.0f} MB over the imports, {time.perf_counter() - start:6.2f} s once"
-    )
+    peak, seconds = (peak_memory() - base) / 2**20, time.perf_counter() - start
+    print(f"  {case:26s} {peak:10.0f} MB over the imports, {seconds:6.2f} s once")
 
 
 def main():

@@ -17,6 +17,8 @@ from keras_wcd.types import Tensor
 
 TINY = 1e-12
 """Powers of a distance are taken above this, where they and their derivatives are finite."""
+LOG_ROOT = math.log(2 * math.pi) / 2
+"""Logarithm of the root of 2 pi."""
 LARGE = 80.0
 """exp(LARGE) is finite in float32; a density whose exponent lies beyond is 0 in any case."""
 
@@ -59,7 +61,7 @@ class Landau(Weighting):
     """
 
     def __call__(self, distance: Tensor) -> Tensor:
-        return ops.exp(-(distance + ops.exp(-distance)) / 2) / math.sqrt(2 * math.pi)
+        return ops.exp(-0.5 * (distance + ops.exp(-distance)) - LOG_ROOT)
 
     @property
     def mode(self) -> float:

@@ -37,7 +37,12 @@ class WeightedCD(AbstractProfile):
 
     def profile(self, distance: Tensor) -> Tensor:
         """The weighted distance."""
-        return self.weighting(distance / self.scale + self.shift) * distance
+        return self.weighting(self._unit(distance)) * distance
+
+    def _unit(self, distance: Tensor) -> Tensor:
+        """The distance that f sees; an operation that changes nothing still costs a pass over the points."""
+        distance = distance if self.scale == 1 else distance / self.scale
+        return distance if self.shift == 0 else distance + self.shift
 
     def get_config(self) -> dict:
         weighting = keras.saving.serialize_keras_object(self.weighting)
@@ -80,8 +85,8 @@ class LandauCD(WeightedCD):
         """The weighted distance."""
         if self.variant == "paper":
             return super().profile(distance)
-        u = distance / self.scale + self.shift
-        return math.sqrt(2 * math.pi) * self.weighting(u) * -ops.expm1(-distance / self.scale) * self.scale
+        slope = -ops.expm1(-distance / self.scale) * (self.scale * math.sqrt(2 * math.pi))
+        return self.weighting(self._unit(distance)) * slope
 
     def get_config(self) -> dict:
         config = super().get_config()
