@@ -137,12 +137,17 @@ def _draw(folder: pathlib.Path, data: Shapes8, predicted: np.ndarray, report: Re
     rows, labels = [], []
     for i in range(SHOWN):
         sample = data.load("test", i)
-        rows.append({"partial": sample.partial, "completion": predicted[i], "truth": sample.complete})
+        merged = with_scan(sample.partial[None], predicted[i][None])[0]
+        shown = {"partial": sample.partial, "completion": predicted[i], "completion + scan": merged}
+        shown["truth"] = sample.complete
+        for title, points in shown.items():
+            write_points(clouds / f"{i}_{sample.category}_{title.replace(' + ', '_with_')}.ply", points)
+        rows.append(shown)
         labels.append(sample.category)
-        for title, points in rows[-1].items():
-            write_points(clouds / f"{i}_{sample.category}_{title}.ply", points)
     report.heading("Held-out scans")
-    report.picture(clouds_png(rows, labels=labels), "Partial, completion by the network trained with LandauCD, truth")
+    png = clouds_png(rows, labels=labels)
+    report.picture(png, "Scan, completion by the network trained with LandauCD, half of each, truth")
+    (folder / "completions.png").write_bytes(clouds_png(rows[::2], labels=labels[::2], dpi=80))
 
 
 def _export(folder: pathlib.Path, model: PCN, data: Shapes8, report: Report, say: Callable) -> None:

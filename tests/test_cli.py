@@ -39,7 +39,7 @@ def test_demo_ends_with_the_report_and_its_files(demo):
     assert page.count("data:image/png;base64,") == 3
     assert 'src="http' not in page
     assert len(json.loads((folder / "distillation.json").read_text())["ranking"]) == 8
-    assert len(list((folder / "clouds").glob("*.ply"))) == 24
+    assert len(list((folder / "clouds").glob("*.ply"))) == 32
     assert (folder / "model.tflite").stat().st_size < 5e6
 
 
