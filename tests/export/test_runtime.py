@@ -145,7 +145,7 @@ def test_runs_inside_the_package_without_any_framework(file, scan, tmp_path):
         f"numpy.save({str(tmp_path / 'out.npy')!r}, runtime.complete({str(file)!r},"
         f" numpy.load({str(tmp_path / 'scan.npy')!r})))\n"
     )
-    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True, capture_output=True)
     np.testing.assert_allclose(np.load(tmp_path / "out.npy"), runtime.complete(file, scan), atol=1e-3)
 
 

@@ -192,7 +192,9 @@ def test_another_backend_is_told_to_use_tensorflow(tmp_path):
         f"export.to_tflite(keras.Model(cloud, cloud), {str(tmp_path / 'm.tflite')!r}, num_points=8)"
     )
     environment = {**os.environ, "KERAS_BACKEND": "jax"}
-    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
     assert "set KERAS_BACKEND=tensorflow" in done.stderr.splitlines()[-1]
 
 
