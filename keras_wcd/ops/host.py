@@ -81,7 +81,7 @@ def parallel(function: Callable, jobs: list[tuple]) -> list[np.ndarray]:
 def _pool(process_id: int, workers: int, share: int) -> ThreadPoolExecutor:
     """Threads of this process (a forked child must not wait for its parent's) that use `share` cores each.
 
-    Without the limit each would start OpenMP threads for all cores: a tenth to a quarter slower on two.
+    Without the limit each would start OpenMP threads for all cores, and these get into each other's way.
     """
     limit = functools.partial(threadpoolctl.threadpool_limits, limits=share, user_api="openmp")
     return ThreadPoolExecutor(workers, thread_name_prefix="keras_wcd", initializer=limit)
