@@ -23,7 +23,9 @@ FLOORS = {
     "keras_wcd.completing": 5,
     "keras_wcd.report": 5,
     "keras_wcd.demo": 6,
-    "keras_wcd.cli": 7,
+    "keras_wcd.evaluation": 5,
+    "keras_wcd.commands": 7,
+    "keras_wcd.cli": 8,
 }
 FOLDERS = {"keras_wcd": "keras_wcd", "models": "keras_wcd.models", "export": "keras_wcd.export"}
 

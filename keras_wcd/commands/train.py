@@ -1,0 +1,43 @@
+"""`keras-wcd train`."""
+
+import pathlib
+
+import click
+
+from keras_wcd.commands.shared import entry, example, load_framework, named_loss, settings
+
+
+@click.command(**example("keras-wcd train --loss landau_cd --set num_coarse=512 --set grid_size=2 -o runs/mine"))
+@click.option("-o", "--output", required=True, type=click.Path(path_type=pathlib.Path), help="Folder for the results.")
+@click.option("--backbone", default="pcn", help="Name of a network.")
+@click.option("--set", "arguments", multiple=True, metavar="NAME=VALUE", help="An argument of the network, in JSON.")
+@click.option("--dataset", default="shapes8", help="Name of a data set.")
+@click.option("--shapes", default=1600, help="Training shapes of shapes8.")
+@click.option("--loss", default="landau_cd", help="Name of a loss, or a distillation.json: its best.")
+@click.option("--epochs", default=20)
+@click.option("--batch-size", default=16)
+@click.option("--learning-rate", default=1e-3)
+@click.option("--seed", default=0)
+def train(output, backbone, arguments, dataset, shapes, loss, epochs, batch_size, learning_rate, seed):
+    """Train a network: log.csv, best.keras and last.keras in a folder."""
+    load_framework()
+    import keras
+
+    from keras_wcd.data import DATASETS
+    from keras_wcd.models import BACKBONES
+    from keras_wcd.training import fit
+
+    keras.utils.set_random_seed(seed)
+    data = entry(DATASETS, dataset, "--dataset")(shapes, max(8, shapes // 10), max(8, shapes // 10))
+    model = entry(BACKBONES, backbone, "--backbone")(**settings(arguments))
+    fitted = fit(
+        model,
+        data,
+        named_loss(loss),
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        output=output,
+        seed=seed,
+    )
+    click.echo(f"{output / 'best.keras'}: validation CD-L1 x 1000 = {fitted.best:.2f}")
