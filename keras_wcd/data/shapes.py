@@ -1,11 +1,12 @@
 """Shapes8: a procedural data set of the eight PCN categories, made on the spot."""
 
 import os
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from keras_wcd.data import cache, procedural, workers
+from keras_wcd.data.dataset import PairDataset, Sample
 
 SYNSETS = {
     "airplane": "02691156",
@@ -20,16 +21,7 @@ SYNSETS = {
 """The WordNet synsets under which PCN files these categories."""
 
 
-class Sample(NamedTuple):
-    """One pair: a scan `(2048, 3)`, its ground truth `(M, 3)`, and what it shows."""
-
-    partial: np.ndarray
-    complete: np.ndarray
-    category: str
-    name: str
-
-
-class Shapes8:
+class Shapes8(PairDataset):
     """Random shapes of eight categories, each of many sub-types, with virtual depth scans; nothing is downloaded.
 
     Shapes stand in PCN's frame: y up, front +x, centred, bounding-box diagonal 1. The ground truth is uniform over
