@@ -5,14 +5,12 @@ import abc
 import keras
 import numpy as np
 from keras import ops
-from scipy.optimize import linear_sum_assignment
-from scipy.spatial.distance import cdist
 
 from keras_wcd.losses.density import DCD
+from keras_wcd.metrics.pairs import EXACT_POINTS, earth_movers_distance
 from keras_wcd.ops import host
 from keras_wcd.ops.matching import match
 from keras_wcd.ops.neighbors import as_pair
-from keras_wcd.ops.transport import sinkhorn_distance
 from keras_wcd.types import Tensor
 
 
@@ -159,7 +157,7 @@ class EMD(AbstractCloudMetric):
 
     default_name = "emd"
 
-    def __init__(self, exact_points: int = 2048, name: str | None = None, dtype: str | None = None):
+    def __init__(self, exact_points: int = EXACT_POINTS, name: str | None = None, dtype: str | None = None):
         super().__init__(name, dtype)
         self.exact_points = exact_points
 
@@ -175,10 +173,7 @@ class EMD(AbstractCloudMetric):
         true = true[~np.isnan(true).any(axis=-1)]
         if not (len(true) and np.isfinite(pred).all()):
             return np.nan
-        if len(true) == len(pred) <= self.exact_points:
-            cost = cdist(pred, true)
-            return cost[linear_sum_assignment(cost)].mean()
-        return sinkhorn_distance(pred, true)
+        return earth_movers_distance(true, pred, self.exact_points)
 
     def get_config(self) -> dict:
         return {**super().get_config(), "exact_points": self.exact_points}

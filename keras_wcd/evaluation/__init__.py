@@ -1,0 +1,1 @@
+"""Networks measured on data sets: figures of every sample, tables, pictures, and the published table beside them."""
