@@ -7,16 +7,19 @@ import importlib
 
 _HOMES = {
     "Camera": "views",
+    "Cloud": "cloud",
     "DATASETS": "datasets",
     "Frame": "points",
     "Mesh": "meshes",
     "Shapes8": "shapes",
     "fps_order": "points",
     "random_rotation": "views",
+    "read_cloud": "formats",
     "read_points": "formats",
     "resample": "points",
     "sample_surface": "meshes",
     "scan": "views",
+    "write_cloud": "formats",
     "write_points": "formats",
 }
 

@@ -8,45 +8,70 @@ from typing import BinaryIO
 
 import numpy as np
 
-from keras_wcd.data.files import FormatError
+from keras_wcd.data.cloud import Cloud, as_colors, as_normals
+from keras_wcd.data.files import FormatError, check_justified
 
-MAX_BYTES = 2**31
-"""Largest array taken out of a compressed archive."""
 KEYS = ("points", "xyz", "complete", "partial")
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
-def read_npy(path: Path) -> np.ndarray:
+def read_npy(path: Path) -> Cloud:
     """The array of an npy file."""
     with open(path, "rb") as file:
-        return _read(file, path.stat().st_size)
+        return Cloud(_read(file, path.stat().st_size))
 
 
-def read_npz(path: Path) -> np.ndarray:
-    """The array named points, xyz, complete or partial of an npz archive, or its only one."""
+def read_npz(path: Path, dataset: str | None = None) -> Cloud:
+    """The array named `dataset`, or points, xyz, complete or partial, or the only one, of an npz archive.
+
+    Arrays `colors` and `normals` with as many rows belong to it.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             entries = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-            names = [key for key in KEYS if key in entries] or list(entries)
-            if names[:1] != [key for key in KEYS if key in entries][:1] and len(entries) != 1:
-                raise FormatError(f"it holds the arrays {sorted(entries)}; name the one to read 'points'")
-            info = entries[names[0]]
-            if info.file_size > MAX_BYTES:
-                raise FormatError(f"the array {names[0]!r} takes {info.file_size} bytes, {MAX_BYTES} at most")
-            with archive.open(info) as file:
-                return _read(file, info.file_size)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, IndexError) as error:
+            points = _member(archive, entries[_choose(list(entries), dataset)])
+            beside = {}
+            for name, convert in (("colors", as_colors), ("normals", as_normals)):
+                if name in entries and name != dataset:
+                    values = _member(archive, entries[name])
+                    beside[name] = convert(values) if len(values) == len(points) else None
+            return Cloud(points, **beside)
+    except FormatError:
+        raise
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
         raise FormatError(f"truncated or corrupt archive ({error})") from None
 
 
-def write_npy(file: BinaryIO, points: np.ndarray, encoding: str) -> None:
-    """Write the array alone."""
-    np.save(file, points, allow_pickle=False)
+def write_npy(file: BinaryIO, cloud: Cloud, encoding: str) -> None:
+    """Write the points alone."""
+    np.save(file, cloud.points, allow_pickle=False)
 
 
-def write_npz(file: BinaryIO, points: np.ndarray, encoding: str) -> None:
-    """Write a compressed archive with the one array `points`."""
-    np.savez_compressed(file, points=points)
+def write_npz(file: BinaryIO, cloud: Cloud, encoding: str) -> None:
+    """Write a compressed archive of `points`, and of `colors` and `normals` where there are any."""
+    arrays = {"points": cloud.points, "colors": cloud.colors, "normals": cloud.normals}
+    np.savez_compressed(file, **{name: values for name, values in arrays.items() if values is not None})
+
+
+def _choose(names: list[str], dataset: str | None) -> str:
+    if dataset is not None:
+        if dataset not in names:
+            raise FormatError(f"it has no array {dataset!r}; it holds {', '.join(sorted(names)[:20]) or 'none'}")
+        return dataset
+    known = [key for key in KEYS if key in names]
+    others = [name for name in names if name not in ("colors", "normals")]
+    if not known and len(others) != 1:
+        raise FormatError(f"it holds the arrays {sorted(names)[:20]}; name the one to read 'points'")
+    return (known or others)[0]
+
+
+def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
+    if info.compress_type not in _METHODS:
+        raise FormatError("it is compressed by another method than NumPy's; save it with numpy.savez_compressed")
+    check_justified(info.file_size, info.compress_size, f"the array {info.filename!r}")
+    with archive.open(info) as file:
+        return _read(file, info.file_size)
 
 
 def _read(file: BinaryIO, size: int) -> np.ndarray:
@@ -68,6 +93,8 @@ def _read(file: BinaryIO, size: int) -> np.ndarray:
         hint = "; transpose it" if len(shape) == 2 and shape[0] == 3 else ""
         hint = hint or ("; keep its first three columns" if len(shape) == 2 and shape[1] > 3 else "")
         raise FormatError(f"it holds an array of shape {shape}, a cloud has shape (N, 3){hint}")
+    if shape[0] < 0:
+        raise FormatError(f"its header promises {shape[0]} points")
     nbytes = shape[0] * 3 * dtype.itemsize
     if nbytes > size:
         raise FormatError(f"its header promises {shape[0]} points ({nbytes} bytes), the file has {size} bytes")

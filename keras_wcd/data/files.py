@@ -13,6 +13,18 @@ class FormatError(ValueError):
     """What is wrong inside a file; whoever knows the file's name puts it in front."""
 
 
+MAX_FREE = 2**26
+MAX_RATIO = 200
+"""What compressed bytes may claim to stand for: 64 MiB in any case, beyond that 200 times their own number.
+Clouds of floats shrink to a half or a third, those of whole numbers to a twentieth."""
+
+
+def check_justified(size: int, stored: int, what: str) -> None:
+    """Refuse `what` where its `size` in bytes is out of proportion to the bytes `stored` for it."""
+    if size > MAX_FREE + MAX_RATIO * stored:
+        raise FormatError(f"{what} claims {size} bytes out of {stored} stored ones; it is corrupt or a bomb")
+
+
 @contextlib.contextmanager
 def atomic_write(path: str | os.PathLike) -> Iterator[BinaryIO]:
     """A binary file that appears at `path` when the block ends without an error, and not at all otherwise.

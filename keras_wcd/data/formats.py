@@ -5,55 +5,69 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_wcd.data import arrays, meshes, pcd, ply, text
+from keras_wcd.data import arrays, hdf5, meshes, pcd, ply, text
+from keras_wcd.data.cloud import Cloud, as_points
 from keras_wcd.data.files import FormatError, atomic_write
-
-
-def _write_text(file, points: np.ndarray, encoding: str) -> None:
-    text.dump(file, points)
-
-
-def _write_csv(file, points: np.ndarray, encoding: str) -> None:
-    file.write(b"x,y,z\n")
-    text.dump(file, points, ",")
-
 
 READERS = {
     ".npy": arrays.read_npy,
     ".npz": arrays.read_npz,
     ".pcd": pcd.read,
-    ".xyz": text.read,
-    ".txt": text.read,
-    ".csv": text.read,
+    ".xyz": text.read_cloud,
+    ".txt": text.read_cloud,
+    ".csv": text.read_cloud,
+    ".h5": hdf5.read,
+    ".hdf5": hdf5.read,
 }
-"""Readers of clouds; those of `MESH_READERS` return a mesh, which is sampled where it has faces."""
+"""Readers of clouds; those of `MESH_READERS` return vertices and faces, which are sampled where there are faces."""
 
 MESH_READERS = {".ply": ply.read, **dict.fromkeys(meshes.EXTENSIONS, meshes.read_mesh)}
+
+ARCHIVES = (".npz", ".h5", ".hdf5")
+"""Formats that hold several arrays by name."""
 
 WRITERS = {
     ".npy": (arrays.write_npy, ("binary",)),
     ".npz": (arrays.write_npz, ("binary",)),
     ".pcd": (pcd.write, ("binary", "ascii", "binary_compressed")),
     ".ply": (ply.write, ("binary", "ascii")),
-    ".xyz": (_write_text, ("ascii",)),
-    ".txt": (_write_text, ("ascii",)),
-    ".csv": (_write_csv, ("ascii",)),
+    ".xyz": (text.write, ("ascii",)),
+    ".txt": (text.write, ("ascii",)),
+    ".csv": (text.write_csv, ("ascii",)),
+    ".h5": (hdf5.write, ("binary",)),
+    ".hdf5": (hdf5.write, ("binary",)),
 }
 """Writers, each with its encodings, the default first."""
 
 
-def read_points(path: str | os.PathLike, *, points: int = 16384, seed: int = 0) -> np.ndarray:
-    """The points of a cloud, or points sampled from the surface of a mesh.
+def read_points(
+    path: str | os.PathLike, *, points: int = 16384, seed: int = 0, dataset: str | None = None
+) -> np.ndarray:
+    """The points `(N, 3)` of `read_cloud`, which has the arguments and the errors."""
+    return read_cloud(path, points=points, seed=seed, dataset=dataset).points
 
-    Rows that are not finite are left out: scanners write NaN where a ray met nothing.
+
+def write_points(path: str | os.PathLike, points: np.ndarray, *, encoding: str | None = None) -> None:
+    """Write points `(N, 3)` as `write_cloud` does, without colours and normals."""
+    write_cloud(path, Cloud(points), encoding=encoding)
+
+
+def read_cloud(path: str | os.PathLike, *, points: int = 16384, seed: int = 0, dataset: str | None = None) -> Cloud:
+    """The points of a cloud with their colours and normals, or points sampled from the surface of a mesh.
+
+    Rows that are not finite are left out: scanners write NaN where a ray met nothing. Colours and normals are
+    read from pcd, ply, npz, h5 and from text whose first line names its columns. A file that takes much more
+    memory than its own size is refused.
 
     Args:
-        path: A cloud (npy, npz, pcd, ply, xyz, txt, csv) or a mesh (ply with faces, obj, off, stl, glb).
+        path: A cloud (npy, npz, h5, pcd, ply, xyz, txt, csv) or a mesh (ply with faces, obj, off, stl, glb).
         points: Points to sample from a mesh; a cloud keeps its own.
         seed: Of the sampling.
+        dataset: The array of an npz or h5 file that holds several.
 
     Returns:
-        `(N, 3)`, float64 where the file holds doubles or text, float32 otherwise. Meshes give float32.
+        A cloud whose points are float64 where the file holds doubles or text, float32 otherwise. Meshes give
+        float32 and points alone.
 
     Raises:
         FileNotFoundError: where there is no such file.
@@ -67,36 +81,39 @@ def read_points(path: str | os.PathLike, *, points: int = 16384, seed: int = 0) 
         raise ValueError(f"{path}: is a folder; name one file in it")
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file")
+    if dataset is not None and extension not in ARCHIVES:
+        raise ValueError(f"{path}: dataset names an array of {', '.join(ARCHIVES)} files, got {dataset!r}")
     try:
+        if extension in ARCHIVES:
+            return _finite(READERS[extension](path, dataset))
         if extension in READERS:
             return _finite(READERS[extension](path))
-        return _from_mesh(meshes.Mesh(*MESH_READERS[extension](path)), points, seed)
+        return _from_mesh(*MESH_READERS[extension](path), points, seed)
     except FormatError as error:
         raise ValueError(f"{path}: {error}") from None
 
 
-def write_points(path: str | os.PathLike, points: np.ndarray, *, encoding: str | None = None) -> None:
-    """Write a cloud `(N, 3)`; the file appears whole or not at all.
+def write_cloud(path: str | os.PathLike, cloud: Cloud, *, encoding: str | None = None) -> None:
+    """Write a cloud; the file appears whole or not at all.
+
+    Colours and normals are written where the format has a place for them: pcd, ply, npz, h5 and csv.
 
     Args:
-        path: Where to write; the extension chooses the format: npy, npz, pcd, ply, xyz, txt or csv.
-        points: Coordinates; float64 stays float64, everything else becomes float32.
+        path: Where to write; the extension chooses the format: npy, npz, h5, pcd, ply, xyz, txt or csv.
+        cloud: Points of float64 stay float64, everything else becomes float32.
         encoding: `"binary"` or `"ascii"`, for pcd also `"binary_compressed"`; the format's usual one if None.
 
     Raises:
-        ValueError: for an unknown extension or encoding, a missing folder, or points of another shape.
+        ValueError: for an unknown extension or encoding, a missing folder, or arrays of another shape.
     """
     path = Path(path)
     writer, encodings = WRITERS[_extension(path, WRITERS)]
     encoding = encodings[0] if encoding is None else encoding
     if encoding not in encodings:
         raise ValueError(f"encoding of a {path.suffix} file must be one of {encodings}, got {encoding!r}")
-    points = np.asarray(points)
-    if points.ndim != 2 or points.shape[1] != 3 or not len(points) or points.dtype.kind not in "fiu":
-        hint = "; transpose it" if points.ndim == 2 and points.shape[0] == 3 else ""
-        raise ValueError(f"points must be numbers of shape (N, 3) with N >= 1, got {points.dtype} {points.shape}{hint}")
+    cloud = cloud.checked()
     with atomic_write(path) as file:
-        writer(file, _as_float(points), encoding)
+        writer(file, cloud, encoding)
 
 
 def _extension(path: Path, known: dict) -> str:
@@ -106,24 +123,22 @@ def _extension(path: Path, known: dict) -> str:
     return extension
 
 
-def _from_mesh(mesh: meshes.Mesh, points: int, seed: int) -> np.ndarray:
-    if not len(mesh.faces):
-        return _finite(mesh.vertices)
+def _from_mesh(vertices: Cloud | np.ndarray, faces: np.ndarray, points: int, seed: int) -> Cloud:
+    if not isinstance(vertices, Cloud):
+        vertices = Cloud(vertices)
+    if not len(faces):
+        return _finite(vertices)
     if points < 1:
         raise ValueError(f"points must be at least 1, got {points}")
+    mesh = meshes.Mesh(vertices.points, faces)
     if not np.isfinite(mesh.vertices[mesh.faces]).all():
         raise FormatError("a triangle has a corner that is not finite; repair the mesh")
-    return meshes.sample_surface(mesh, points, np.random.default_rng(seed)).astype(np.float32)
+    return _finite(Cloud(meshes.sample_surface(mesh, points, np.random.default_rng(seed)).astype(np.float32)))
 
 
-def _finite(points: np.ndarray) -> np.ndarray:
+def _finite(cloud: Cloud) -> Cloud:
     """The finite rows of a cloud, in the machine's byte order."""
-    finite = np.isfinite(points).all(axis=1)
-    if not finite.any():
-        raise FormatError(f"it holds no finite point ({len(points)} rows)")
-    return _as_float(points if finite.all() else points[finite])
-
-
-def _as_float(points: np.ndarray) -> np.ndarray:
-    double = points.dtype.kind == "f" and points.dtype.itemsize == 8
-    return np.ascontiguousarray(points, np.float64 if double else np.float32)
+    found = Cloud(as_points(cloud.points), cloud.colors, cloud.normals).finite()
+    if not len(found):
+        raise FormatError(f"it holds no finite point ({len(cloud)} rows)")
+    return found

@@ -5,6 +5,8 @@ from keras_wcd.data.files import FormatError
 MAX_LITERAL = 32
 MAX_REFERENCE = 264
 MAX_DISTANCE = 8192
+SKIP_AFTER = 6
+"""Steps grow by one byte for every 2^6 bytes in which nothing was found to repeat."""
 MAX_RATIO = MAX_REFERENCE / 3
 """A reference of three bytes stands for at most 264: no honest stream expands more."""
 
@@ -58,7 +60,8 @@ def compress(data: bytes) -> bytes:
         found = seen.get(key, -1) if len(key) == 3 else -1
         seen[key] = position
         if found < 0 or position - found > MAX_DISTANCE:
-            position += 1
+            # The longer nothing repeats, the longer the steps: floats of noise would take a second per megabyte.
+            position += 1 + (position - literal >> SKIP_AFTER)
             continue
         length = 3
         limit = min(MAX_REFERENCE, len(data) - position)

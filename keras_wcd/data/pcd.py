@@ -7,52 +7,63 @@ from typing import BinaryIO
 import numpy as np
 
 from keras_wcd.data import lzf, text
+from keras_wcd.data.cloud import KNOWN, POINTS, Cloud, from_columns, pack_colors
 from keras_wcd.data.files import FormatError
 
 ENCODINGS = ("ascii", "binary", "binary_compressed")
+_NORMALS = ("normal_x", "normal_y", "normal_z")
 _MAX_HEADER_LINES = 100
 _KINDS = {"F": "f", "I": "i", "U": "u"}
 _SIZES = {"F": (4, 8), "I": (1, 2, 4, 8), "U": (1, 2, 4, 8)}
 
 
-def read(path: Path) -> np.ndarray:
-    """The fields x, y and z of every point `(N, 3)`."""
+def read(path: Path) -> Cloud:
+    """The fields x, y, z of every point; normal_x, normal_y, normal_z and rgb or rgba where there are any."""
     with open(path, "rb") as file:
         header = _read_header(file)
         count, names, dtype = _layout(header)
         left = path.stat().st_size - file.tell()
         encoding = header["DATA"][0].lower()
         if encoding == "ascii":
-            columns = _columns(names, dtype)
-            return text.parse(file.read(), columns=columns, count=count, double=_is_double(dtype))
+            return from_columns(_read_ascii(file.read(), count, names, dtype))
         if encoding == "binary":
             if count * dtype.itemsize > left:
                 raise FormatError(
                     f"the header promises {count} points ({count * dtype.itemsize} bytes), {left} bytes follow"
                 )
-            points = np.frombuffer(file.read(count * dtype.itemsize), dtype)
-            return np.stack([points[axis].reshape(count, -1)[:, 0] for axis in "xyz"], axis=1)
+            rows = np.frombuffer(file.read(count * dtype.itemsize), dtype)
+            return from_columns({name: rows[name][:, 0] for name in _wanted(names)})
         if encoding == "binary_compressed":
-            return _read_compressed(file, left, count, dtype)
+            return from_columns(_read_compressed(file, left, count, dtype))
     raise FormatError(f"DATA must be one of {ENCODINGS}, the header says {encoding!r}")
 
 
-def write(file: BinaryIO, points: np.ndarray, encoding: str) -> None:
-    """Write `points` `(N, 3)` of float32 or float64."""
-    size = points.dtype.itemsize
+def write(file: BinaryIO, cloud: Cloud, encoding: str) -> None:
+    """Write a cloud; colours go into the field rgb."""
+    fields = {name: cloud.points[:, k] for k, name in enumerate(POINTS)}
+    if cloud.normals is not None:
+        fields |= {name: cloud.normals[:, k] for k, name in enumerate(_NORMALS)}
+    if cloud.colors is not None:
+        fields["rgb"] = pack_colors(cloud.colors)
+    sizes = " ".join(str(values.dtype.itemsize) for values in fields.values())
     lines = (
-        "# .PCD v0.7 - Point Cloud Data file format\nVERSION 0.7\nFIELDS x y z\n"
-        f"SIZE {size} {size} {size}\nTYPE F F F\nCOUNT 1 1 1\nWIDTH {len(points)}\nHEIGHT 1\n"
-        f"VIEWPOINT 0 0 0 1 0 0 0\nPOINTS {len(points)}\nDATA {encoding}\n"
+        f"# .PCD v0.7 - Point Cloud Data file format\nVERSION 0.7\nFIELDS {' '.join(fields)}\n"
+        f"SIZE {sizes}\nTYPE {' '.join('F' * len(fields))}\nCOUNT {' '.join('1' * len(fields))}\n"
+        f"WIDTH {len(cloud)}\nHEIGHT 1\nVIEWPOINT 0 0 0 1 0 0 0\nPOINTS {len(cloud)}\nDATA {encoding}\n"
     )
     file.write(lines.encode())
-    little = points.astype(points.dtype.newbyteorder("<"))
     if encoding == "ascii":
-        text.dump(file, points)
-    elif encoding == "binary":
-        file.write(little.tobytes())
+        formats = [f"%.{9 if values.dtype == np.float32 else 17}g" for values in fields.values()]
+        np.savetxt(file, np.stack(list(fields.values()), axis=1).astype(np.float64), fmt=formats)
+        return
+    little = {name: values.astype(values.dtype.newbyteorder("<")) for name, values in fields.items()}
+    if encoding == "binary":
+        rows = np.zeros(len(cloud), [(name, values.dtype) for name, values in little.items()])
+        for name, values in little.items():
+            rows[name] = values
+        file.write(rows.tobytes())
     else:
-        columns = little.T.tobytes()
+        columns = b"".join(values.tobytes() for values in little.values())
         packed = lzf.compress(columns)
         file.write(struct.pack("<II", len(packed), len(columns)) + packed)
 
@@ -98,17 +109,20 @@ def _layout(header: dict[str, list[str]]) -> tuple[int, list[str], np.dtype]:
     return count, names, np.dtype(layout)
 
 
-def _columns(names: list[str], dtype: np.dtype) -> list[int]:
-    """Columns of x, y and z in a line of text."""
+def _wanted(names: list[str]) -> list[str]:
+    return [name for name in names if name in KNOWN]
+
+
+def _read_ascii(content: bytes, count: int, names: list[str], dtype: np.dtype) -> dict[str, np.ndarray]:
     starts = np.cumsum([0] + [dtype[name].shape[0] for name in names])
-    return [int(starts[names.index(axis)]) for axis in "xyz"]
+    wanted = _wanted(names)
+    rows = text.parse(content, columns=[int(starts[names.index(name)]) for name in wanted], count=count)
+    # The bits of a packed colour are those of the declared type.
+    with np.errstate(over="ignore", invalid="ignore"):
+        return {name: rows[:, k].astype(dtype[name].base) for k, name in enumerate(wanted)}
 
 
-def _is_double(dtype: np.dtype) -> bool:
-    return any(dtype[axis].base.itemsize == 8 for axis in "xyz")
-
-
-def _read_compressed(file: BinaryIO, left: int, count: int, dtype: np.dtype) -> np.ndarray:
+def _read_compressed(file: BinaryIO, left: int, count: int, dtype: np.dtype) -> dict[str, np.ndarray]:
     """One field after the other, compressed as a whole."""
     if left < 8:
         raise FormatError("truncated: no compressed data after the header")
@@ -117,11 +131,11 @@ def _read_compressed(file: BinaryIO, left: int, count: int, dtype: np.dtype) -> 
         raise FormatError(f"truncated: {packed} bytes of compressed data promised, {left - 8} follow")
     if size != count * dtype.itemsize or size > packed * lzf.MAX_RATIO:
         raise FormatError(f"the header promises {count} points, the compressed data {size} bytes from {packed}")
-    data, axes, start = lzf.decompress(file.read(packed), size), {}, 0
+    data, columns, start = lzf.decompress(file.read(packed), size), {}, 0
     for name in dtype.names:
         field = dtype[name]
-        if name in ("x", "y", "z"):
+        if name in KNOWN:
             values = np.frombuffer(data, field.base, count * field.shape[0], start)
-            axes[name] = values.reshape(count, -1)[:, 0]
+            columns[name] = values.reshape(count, -1)[:, 0]
         start += count * field.itemsize
-    return np.stack([axes[axis] for axis in "xyz"], axis=1)
+    return columns

@@ -6,6 +6,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from keras_wcd.data import text
+from keras_wcd.data.cloud import KNOWN, Cloud, columns_of, from_columns
 from keras_wcd.data.files import FormatError
 
 ENCODINGS = ("binary", "ascii")
@@ -34,8 +35,8 @@ class Element(NamedTuple):
     properties: list[Property]
 
 
-def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Vertices `(N, 3)` and triangles `(F, 3)`, F = 0 for a cloud; polygons become fans of triangles."""
+def read(path: Path) -> tuple[Cloud, np.ndarray]:
+    """Vertices and triangles `(F, 3)`, F = 0 for a cloud; polygons become fans of triangles."""
     with open(path, "rb") as file:
         encoding, elements = _read_header(file)
         data = file.read()
@@ -55,16 +56,20 @@ def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
     return vertices, faces
 
 
-def write(file: BinaryIO, points: np.ndarray, encoding: str) -> None:
-    """Write `points` `(N, 3)` of float32 or float64 as vertices."""
-    kind = "float" if points.dtype == np.float32 else "double"
+def write(file: BinaryIO, cloud: Cloud, encoding: str) -> None:
+    """Write the points of a cloud as vertices, with their normals and colours where there are any."""
+    columns = columns_of(cloud)
     form = "ascii" if encoding == "ascii" else "binary_little_endian"
-    axes = "".join(f"property {kind} {axis}\n" for axis in "xyz")
-    file.write(f"ply\nformat {form} 1.0\nelement vertex {len(points)}\n{axes}end_header\n".encode())
+    kinds = {np.dtype(np.uint8): "uchar", np.dtype(np.float32): "float", np.dtype(np.float64): "double"}
+    lines = "".join(f"property {kinds[values.dtype]} {name}\n" for name, values in columns.items())
+    file.write(f"ply\nformat {form} 1.0\nelement vertex {len(cloud)}\n{lines}end_header\n".encode())
     if encoding == "ascii":
-        text.dump(file, points)
-    else:
-        file.write(points.astype(points.dtype.newbyteorder("<")).tobytes())
+        text.dump(file, cloud)
+        return
+    rows = np.zeros(len(cloud), [(name, values.dtype.newbyteorder("<")) for name, values in columns.items()])
+    for name, values in columns.items():
+        rows[name] = values
+    file.write(rows.tobytes())
 
 
 class _Binary:
@@ -73,11 +78,9 @@ class _Binary:
     def __init__(self, data: bytes, order: str):
         self.data, self.order, self.position = data, order, 0
 
-    def vertices(self, element: Element) -> np.ndarray:
-        if any(p.length for p in element.properties):
-            raise FormatError("an element vertex with list properties is not supported")
+    def vertices(self, element: Element) -> Cloud:
         rows = self._rows(element, [(p.name, self.order + p.dtype) for p in element.properties])
-        return np.stack([rows[axis] for axis in "xyz"], axis=1)
+        return from_columns({p.name: rows[p.name] for p in element.properties if p.name in KNOWN})
 
     def lists(self, element: Element) -> list[np.ndarray] | np.ndarray:
         """The vertex indices of every face; an array where all have equally many."""
@@ -140,11 +143,12 @@ class _Ascii:
         self.lines = data.splitlines()
         self.position = 0
 
-    def vertices(self, element: Element) -> np.ndarray:
-        names = [p.name for p in element.properties]
-        double = any(p.dtype == "f8" for p in element.properties if p.name in ("x", "y", "z"))
-        columns = [names.index(axis) for axis in "xyz"]
-        return text.parse(b"\n".join(self._take(element)), columns=columns, count=element.count, double=double)
+    def vertices(self, element: Element) -> Cloud:
+        known = {p.name: k for k, p in enumerate(element.properties) if p.name in KNOWN}
+        rows = text.parse(b"\n".join(self._take(element)), columns=list(known.values()), count=element.count)
+        with np.errstate(over="ignore", invalid="ignore"):
+            kinds = [element.properties[k].dtype for k in known.values()]
+            return from_columns({name: rows[:, i].astype(kinds[i]) for i, name in enumerate(known)})
 
     def lists(self, element: Element) -> list[np.ndarray]:
         lines = self._take(element)
@@ -212,6 +216,8 @@ def _read_header(file: BinaryIO) -> tuple[str, list[Element]]:
     for element in elements:
         if element.name == "vertex" and not {"x", "y", "z"} <= {p.name for p in element.properties}:
             raise FormatError("its vertices have no properties x, y and z")
+        if element.name == "vertex" and any(p.length for p in element.properties):
+            raise FormatError("an element vertex with list properties is not supported")
         if len({p.name for p in element.properties}) < len(element.properties) or not element.properties:
             raise FormatError(f"the properties of the element {element.name!r} are missing or named twice")
     return encoding, elements
