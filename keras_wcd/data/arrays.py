@@ -39,7 +39,7 @@ def read_npz(path: Path, dataset: str | None = None) -> Cloud:
             return Cloud(points, **beside)
     except FormatError:
         raise
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, OSError) as error:
         raise FormatError(f"truncated or corrupt archive ({error})") from None
 
 

@@ -90,7 +90,7 @@ def read_cloud(path: str | os.PathLike, *, points: int = 16384, seed: int = 0, d
             return _finite(READERS[extension](path))
         return _from_mesh(*MESH_READERS[extension](path), points, seed)
     except FormatError as error:
-        raise ValueError(f"{path}: {error}") from None
+        raise ValueError(f"{path}: {_short(error)}") from None
 
 
 def write_cloud(path: str | os.PathLike, cloud: Cloud, *, encoding: str | None = None) -> None:
@@ -123,9 +123,18 @@ def _extension(path: Path, known: dict) -> str:
     return extension
 
 
+def _short(error: FormatError, length: int = 300) -> str:
+    """One line of printable text: what is wrong may quote the bytes of a damaged file."""
+    line = " ".join(str(error).split())
+    line = "".join(letter if letter.isprintable() else "?" for letter in line)
+    return line if len(line) <= length else f"{line[: length - 3]}..."
+
+
 def _from_mesh(vertices: Cloud | np.ndarray, faces: np.ndarray, points: int, seed: int) -> Cloud:
     if not isinstance(vertices, Cloud):
         vertices = Cloud(vertices)
+    if vertices.points.ndim != 2 or vertices.points.shape[1] != 3:
+        raise FormatError(f"its vertices have shape {vertices.points.shape}, three coordinates each are needed")
     if not len(faces):
         return _finite(vertices)
     if points < 1:

@@ -41,21 +41,21 @@ def read_cloud(path: Path) -> Cloud:
 
 
 def parse(content: bytes, *, columns: Sequence[int], count: int | None = None) -> np.ndarray:
-    """Some columns `(N, C)`, float64, of the lines of `content`; exactly `count` rows where that is given."""
+    """Some columns `(N, C)`, float64, of the lines of `content`; the first `count` rows where that is given."""
     if count is not None and count > len(content) // 6 + 1:
         raise FormatError(f"the header promises {count} points, {len(content)} bytes follow")
-    if not content.strip() or count == 0:
+    if not _first_line(content)[0] or count == 0:
         return np.zeros((0, len(columns)))
     try:
         lines = io.StringIO(content.decode("utf-8-sig").replace(",", " ").replace(";", " "))
-        rows = np.loadtxt(lines, np.float64, usecols=columns, ndmin=2, max_rows=count)
+        rows = np.loadtxt(lines, np.float64, usecols=columns, ndmin=2)
     except UnicodeDecodeError:
         raise FormatError("it is not text; is the extension right?") from None
     except (ValueError, IndexError) as error:
         raise FormatError(f"a line does not hold the {len(columns)} numbers expected ({error})") from None
-    if count is not None and len(rows) != count:
+    if count is not None and len(rows) < count:
         raise FormatError(f"truncated: the header promises {count} points, {len(rows)} follow")
-    return rows.reshape(-1, len(columns))
+    return rows[:count]
 
 
 def dump(file: BinaryIO, cloud: Cloud, separator: str = " ") -> None:
