@@ -1,12 +1,13 @@
 """A virtual depth camera: the points of a triangle mesh that are seen from a view point.
 
-Visibility is exact: a z-buffer in NumPy, filled row by row of every triangle.
+Visibility is exact: a z-buffer in NumPy, filled row by row of every triangle, or a ray tracer where one is installed.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
+from keras_wcd.data import graphics, tracing
 from keras_wcd.data.meshes import Mesh
 
 _EDGE = 1e-9
@@ -37,13 +38,7 @@ class Camera:
 def random_rotation(rng: np.random.Generator) -> np.ndarray:
     """A rotation matrix `(3, 3)` drawn uniformly, by a uniform unit quaternion (Shoemake, 1992)."""
     w, x, y, z = _unit(rng.standard_normal(4))
-    return np.array(
-        [
-            [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-            [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-            [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
-        ]
-    )
+    return graphics.rotation_matrices(np.array([x, y, z, w]), library="numpy")
 
 
 def look_from(direction: np.ndarray) -> np.ndarray:
@@ -55,54 +50,74 @@ def look_from(direction: np.ndarray) -> np.ndarray:
     return np.stack([right, np.cross(right, back), -back])
 
 
-def depth_image(mesh: Mesh, rotation: np.ndarray, camera: Camera | None = None) -> np.ndarray:
+def depth_image(
+    mesh: Mesh,
+    rotation: np.ndarray,
+    camera: Camera | None = None,
+    *,
+    method: str = "z_buffer",
+    library: str = "numpy",
+) -> np.ndarray:
     """Distance along the optical axis at every pixel centre `(height, width)`, inf where nothing is seen.
 
     Args:
         mesh: Triangles in the object's frame; both sides of a triangle are seen.
         rotation: From the object's frame to the camera's axes (right, down, forward) `(3, 3)`.
         camera: PCN's by default.
+        method: "z_buffer", "embree" (the extra `embree`), or "auto": Embree where it is installed. Embree may
+            decide otherwise about pixels whose centre lies on an edge, to a millionth of a pixel.
+        library: Of the transforms, as in `graphics`.
 
     Raises:
-        ValueError: where the mesh reaches behind the camera.
+        ValueError: where the mesh reaches behind the camera; for another method, or one that is not installed.
     """
     camera = camera or Camera()
-    vertices = _rotate(mesh.vertices, rotation) + (0.0, 0.0, camera.distance)
+    vertices = graphics.rotate(mesh.vertices, rotation, library=library) + (0.0, 0.0, camera.distance)
     if len(vertices) and not vertices[:, 2].min() > 1e-6:
         raise ValueError(
             f"the mesh reaches to the camera (nearest depth {vertices[:, 2].min():.3g}); "
             f"move the camera away: its distance is {camera.distance}"
         )
     corners = vertices[mesh.faces]  # (F, 3 corners, 3)
-    u = camera.focal * corners[..., 0] / corners[..., 2] + camera.width / 2 - 0.5
-    v = camera.focal * corners[..., 1] / corners[..., 2] + camera.height / 2 - 0.5
-    face, row = _rows(v, camera.height)
-    left, right = _span(u[face], v[face], row)
-    first = np.maximum(np.ceil(left - _EDGE), 0).astype(np.int64)
-    last = np.minimum(np.floor(right + _EDGE), camera.width - 1).astype(np.int64)
-    span, column = _ranges(first, last)
-    depth = _depth(corners, face[span], column, row[span], camera)
+    if tracing.chosen(method) == "embree":
+        face, row, column = tracing.first_hits(vertices, mesh.faces, camera)
+    else:
+        face, row, column = _covered(graphics.project(corners, camera, library=library), camera)
+    depth = _depth(corners, face, column, row, camera)
     image = np.full(camera.width * camera.height, np.inf)
-    np.minimum.at(image, row[span] * camera.width + column, depth)
+    np.minimum.at(image, row * camera.width + column, depth)
     return image.reshape(camera.height, camera.width)
 
 
-def scan(mesh: Mesh, rotation: np.ndarray, camera: Camera | None = None) -> np.ndarray:
+def scan(
+    mesh: Mesh,
+    rotation: np.ndarray,
+    camera: Camera | None = None,
+    *,
+    method: str = "z_buffer",
+    library: str = "numpy",
+) -> np.ndarray:
     """The points `(N, 3)` of the mesh that the camera sees, one for each pixel, in the object's frame.
 
     Arguments and errors are those of `depth_image`; N may be 0.
     """
     camera = camera or Camera()
-    image = depth_image(mesh, rotation, camera)
+    image = depth_image(mesh, rotation, camera, method=method, library=library)
     row, column = np.nonzero(np.isfinite(image))
-    ray = _rays(column, row, camera)
-    return _rotate(ray * image[row, column, None] - (0.0, 0.0, camera.distance), np.asarray(rotation).T)
+    ray = graphics.rays(np.stack([column, row], axis=1), camera, library=library)
+    seen = ray * image[row, column, None] - (0.0, 0.0, camera.distance)
+    return graphics.rotate(seen, np.asarray(rotation).T, library=library)
 
 
-def _rays(column: np.ndarray, row: np.ndarray, camera: Camera) -> np.ndarray:
-    x = (column + 0.5 - camera.width / 2) / camera.focal
-    y = (row + 0.5 - camera.height / 2) / camera.focal
-    return np.stack([x, y, np.ones_like(x)], axis=1)
+def _covered(pixels: np.ndarray, camera: Camera) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Face, row and column of every pixel centre in every triangle; `pixels` `(F, 3 corners, 2)`."""
+    u, v = pixels[..., 0], pixels[..., 1]
+    face, row = _rows(v, camera.height)
+    left, right = _span(u[face], v[face], row)
+    first = np.maximum(np.ceil(left - _EDGE), 0).astype(np.int64)
+    last = np.minimum(np.floor(right + _EDGE), camera.width - 1).astype(np.int64)
+    span, column = _ranges(first, last)
+    return face[span], row[span], column
 
 
 def _rows(v: np.ndarray, height: int) -> tuple[np.ndarray, np.ndarray]:
@@ -147,13 +162,6 @@ def _depth(corners: np.ndarray, face: np.ndarray, column: np.ndarray, row: np.nd
     # A triangle seen edge on has no certain depth; its corners bound it.
     depth = offset[face] / np.where(slope == 0, 1.0, slope)
     return np.clip(np.where(slope == 0, near, depth), near, far)
-
-
-def _rotate(points: np.ndarray, rotation: np.ndarray) -> np.ndarray:
-    """`points @ rotation.T`, summed in a fixed order: the same bits on every machine's BLAS."""
-    points, rotation = np.asarray(points, np.float64), np.asarray(rotation, np.float64)
-    x, y, z = points.T
-    return np.stack([x * r[0] + y * r[1] + z * r[2] for r in rotation], axis=1)
 
 
 def _unit(vector: np.ndarray) -> np.ndarray:
