@@ -1,12 +1,16 @@
 """Every loss at equal steps from equal starts: python benchmarks/compare_losses.py --seeds 3 -o runs/compare
 
-Trains a small PCN with each loss and each seed and prints mean and spread of CD-L1 x 1000 on held-out scans. Runs are
-kept in OUTPUT/runs.jsonl as they end, so that a stopped comparison goes on where it was. With --real FOLDER the data
-are `real8_train.npz` and `real8_val.npz` in FOLDER (arrays `complete`, `partial`) instead of Shapes8.
+Trains a small network with each loss and each seed, prints mean and spread of CD-L1 x 1000 on held-out scans for every
+setting (network, data, outliers, steps) and draws the curves. Runs are kept in OUTPUT/runs.jsonl as they end, so that a
+stopped comparison goes on where it was, and further settings join the same tables. With --real FOLDER the data are
+`real8_train.npz` and `real8_val.npz` in FOLDER (arrays `complete`, `partial`) instead of Shapes8. With --outliers 0.02
+that share of the points of every ground truth trained on is noise; scores are against clean ones. --report trains
+nothing.
 """
 
 import argparse
 import concurrent.futures
+import functools
 import json
 import multiprocessing
 import os
@@ -39,31 +43,58 @@ LOSSES = {
     "distilled": None,
     "bilevel landau": None,
 }
-BATCH = 8
+POINTS = {"pcn": (256, 1024), "mirrornet": (2048, 2048)}
+"""Points of a scan and of its completion, for each network."""
+RATES = {"pcn": 3e-3, "mirrornet": 1e-3}
+"""The highest learning rate of each network."""
+BATCH = 16
+SETTING = ("network", "data", "outliers", "steps")
 
 
-def small_pcn():
-    from keras_wcd.models import PCN
+def network(name):
+    """A small PCN of 1024 points, or a narrower MirrorNet (the network that ships)."""
+    from keras_wcd.models import PCN, MirrorNet
 
-    return PCN(num_coarse=512, grid_size=2, latent=256, encoder=(32, 64, 128), hidden=512, folding=128)
+    if name == "mirrornet":
+        return MirrorNet(width=96)
+    return PCN(num_coarse=256, grid_size=2, latent=256, encoder=(32, 64, 128), hidden=256, folding=64)
 
 
-def arrays(real, steps):
-    """Training and held-out pairs."""
+def loss_of(name):
+    """A loss of the table."""
+    from keras_wcd import losses
+    from keras_wcd.distill import distill
+
+    return distill().loss() if name == "distilled" else losses.get(LOSSES[name])
+
+
+@functools.lru_cache(maxsize=2)
+def arrays(real, counts):
+    """Training and held-out pairs; ground truth is ordered by farthest points."""
+    scan, whole = counts
     if real is None:
         from keras_wcd.data import Shapes8
 
-        data = Shapes8(min(BATCH * steps, 3200), 160, 160)
-        return data.arrays("train"), data.arrays("val")
-    from keras_wcd.ops.sampling import farthest_point_indices
+        data = Shapes8(3200, 160, 160)
+        pairs = [data.arrays(split) for split in ("train", "val")]
+    else:
+        from keras_wcd.ops.sampling import farthest_point_indices
 
-    pairs = []
-    for name, views in (("train", slice(None)), ("val", slice(0, 2))):
-        stored = np.load(pathlib.Path(real) / f"real8_{name}.npz", allow_pickle=False)
-        complete, partial = stored["complete"].astype("float32"), stored["partial"][:, views].astype("float32")
-        ordered = np.stack([points[farthest_point_indices(points, 2048)] for points in complete])
-        pairs.append((partial.reshape(-1, *partial.shape[2:]), np.repeat(ordered, partial.shape[1], axis=0)))
-    return tuple(pairs)
+        pairs = []
+        for name, views in (("train", slice(None)), ("val", slice(0, 4))):
+            stored = np.load(pathlib.Path(real) / f"real8_{name}.npz", allow_pickle=False)
+            complete, partial = stored["complete"].astype("float32"), stored["partial"][:, views].astype("float32")
+            ordered = np.stack([points[farthest_point_indices(points, whole)] for points in complete])
+            pairs.append((partial.reshape(-1, *partial.shape[2:]), np.repeat(ordered, partial.shape[1], axis=0)))
+    return tuple((thinned(partial, scan), complete[:, :whole]) for partial, complete in pairs)
+
+
+def thinned(partial, count):
+    """Scans with `count` of their points, drawn once."""
+    rng = np.random.default_rng(0)
+    if partial.shape[1] == count:
+        return partial
+    return np.stack([points[rng.permutation(len(points))[:count]] for points in partial])
 
 
 def with_outliers(complete, share, seed=0):
@@ -73,37 +104,39 @@ def with_outliers(complete, share, seed=0):
     return np.where(rng.uniform(size=(*complete.shape[:2], 1)) < share, noise, complete)
 
 
-def train(job):
-    """One run in a process with one thread; its curve of held-out CD-L1 x 1000."""
-    name, seed, steps, outliers, real = (job[key] for key in ("loss", "seed", "steps", "outliers", "real"))
+def one_thread():
+    """Processes that train side by side have a core each."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+
+
+def train(job, real):
+    """One run; its curve of held-out CD-L1 x 1000."""
     import keras
     import tensorflow as tf
 
-    if not tf.config.threading.get_intra_op_parallelism_threads():
-        tf.config.threading.set_intra_op_parallelism_threads(1)
-        tf.config.threading.set_inter_op_parallelism_threads(1)
-    from keras_wcd import losses
-    from keras_wcd.distill import distill
     from keras_wcd.metrics import CDL1
 
-    (partial, complete), held = arrays(real, steps)
-    if outliers:
-        complete = with_outliers(complete, outliers)
-    keras.utils.set_random_seed(seed)
-    model = small_pcn()
-    data = tf.data.Dataset.from_tensor_slices((partial, complete)).shuffle(len(partial), seed=seed)
+    began = time.perf_counter()
+    keras.backend.clear_session()
+    (partial, complete), held = arrays(real, POINTS[job["network"]])
+    if job["outliers"]:
+        complete = with_outliers(complete, job["outliers"])
+    keras.utils.set_random_seed(job["seed"])
+    model, steps = network(job["network"]), job["steps"]
+    data = tf.data.Dataset.from_tensor_slices((partial, complete)).shuffle(len(partial), seed=job["seed"])
     data = data.repeat().batch(BATCH, drop_remainder=True)
     warmup = steps // 20
     rate = keras.optimizers.schedules.CosineDecay(
-        0.0, steps - warmup, alpha=0.01, warmup_target=1e-3, warmup_steps=warmup
+        0.0, steps - warmup, alpha=0.01, warmup_target=RATES[job["network"]], warmup_steps=warmup
     )
-    began = time.perf_counter()
-    if name == "bilevel landau":
+    if job["loss"] == "bilevel landau":
         curve = bilevel(model, data, held, steps, rate)
     else:
-        loss = distill().loss() if name == "distilled" else losses.get(LOSSES[name])
-        model.compile(keras.optimizers.Adam(rate), loss=loss, metrics=[CDL1()])
+        model.compile(keras.optimizers.Adam(rate), loss=loss_of(job["loss"]), metrics=[CDL1()])
         chunks = {"epochs": job["chunks"], "steps_per_epoch": steps // job["chunks"]}
         held = tf.data.Dataset.from_tensor_slices(held).batch(16)
         curve = model.fit(data, validation_data=held, verbose=0, **chunks).history["val_cd_l1"]
@@ -111,7 +144,7 @@ def train(job):
 
 
 def bilevel(model, data, held, steps, rate):
-    """Scale of LandauCD learned from 0.1 on; a tenth as many batches are held back for the upper loss."""
+    """Scale of LandauCD learned from 0.1 on; 40 batches are held back for the upper loss."""
     from keras_wcd.demo import cd_l1
     from keras_wcd.distill import BilevelTraining
 
@@ -121,44 +154,89 @@ def bilevel(model, data, held, steps, rate):
     return [cd_l1(held[1], model.predict(held[0], verbose=0)).mean()]
 
 
-def table(records):
-    """Mean and spread over seeds, best first."""
-    final = {}
+def settings(records):
+    """The settings met, and their runs by loss."""
+    found = {}
     for record in records:
-        final.setdefault(record["loss"], []).append(record["curve"][-1])
-    lines = [f"{'loss':24s}  runs   mean  spread (standard deviation over seeds)"]
-    for name, values in sorted(final.items(), key=lambda item: np.mean(item[1])):
-        spread = np.std(values, ddof=1) if len(values) > 1 else float("nan")
-        lines.append(f"{name:24s}  {len(values):4d}  {np.mean(values):5.2f}  {spread:5.2f}")
+        key = tuple(record[name] for name in SETTING)
+        found.setdefault(key, {}).setdefault(record["loss"], []).append(record["curve"])
+    return dict(sorted(found.items()))
+
+
+def table(runs):
+    """Mean and spread over seeds, best first, and the mean difference from CD-L1 at equal seeds in its own spread."""
+    lines = ["| loss | runs | mean | spread | against CD-L1 |", "|---|---|---|---|---|"]
+    final = {loss: [curve[-1] for curve in curves] for loss, curves in runs.items()}
+    for loss, values in sorted(final.items(), key=lambda item: np.mean(item[1])):
+        spread = f"{np.std(values, ddof=1):.2f}" if len(values) > 1 else ""
+        lines.append(f"| {loss} | {len(values)} | {np.mean(values):.2f} | {spread} | {against(final, loss)} |")
     return "\n".join(lines)
+
+
+def against(final, loss):
+    """Mean difference from CD-L1 over the seeds that both have, with twice its standard error."""
+    pairs = list(zip(final[loss], final.get("cd_l1", ()), strict=False))
+    if loss == "cd_l1" or len(pairs) < 2:
+        return ""
+    difference = np.subtract(*np.transpose(pairs))
+    return f"{difference.mean():+.2f} ± {2 * difference.std(ddof=1) / len(pairs) ** 0.5:.2f}"
+
+
+def plot(found, path):
+    """Mean curves of all losses, one panel for each setting."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, len(found), figsize=(6 * len(found), 5), squeeze=False, layout="constrained")
+    colors = plt.colormaps["tab20"]
+    for axis, (key, runs) in zip(axes[0], found.items(), strict=True):
+        for i, loss in enumerate(LOSSES):
+            curves = [curve for curve in runs.get(loss, ()) if len(curve) > 1]
+            if curves:
+                steps = np.linspace(0, key[3], len(curves[0]) + 1)[1:]
+                style = {"color": colors(i % 20), "linestyle": ("-", "--", ":")[i % 3]}
+                axis.plot(steps, np.mean(curves, axis=0), label=loss, **style)
+        axis.set(title=f"{key[0]}, {key[1]}, {key[2]:.0%} outliers", xlabel="step", yscale="log")
+        axis.set_ylabel("CD-L1 x 1000, held-out")
+    axes[0][0].legend(fontsize=7, ncols=2)
+    figure.savefig(path, dpi=90)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-o", "--output", type=pathlib.Path, required=True)
     parser.add_argument("--losses", nargs="+", choices=LOSSES, default=list(LOSSES))
+    parser.add_argument("--network", choices=POINTS, default="pcn")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=400)
-    parser.add_argument("--chunks", type=int, default=5, help="points of the curve")
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--chunks", type=int, default=6, help="points of the curve")
     parser.add_argument("--outliers", type=float, default=0.0, help="share of the truth replaced by noise")
     parser.add_argument("--real", help="folder with real8_train.npz and real8_val.npz")
     parser.add_argument("--workers", type=int, default=os.cpu_count())
+    parser.add_argument("--report", action="store_true", help="print and draw what is there")
     arguments = parser.parse_args()
     arguments.output.mkdir(parents=True, exist_ok=True)
     kept = arguments.output / "runs.jsonl"
     records = [json.loads(line) for line in kept.read_text().splitlines()] if kept.exists() else []
-    shared = {key: getattr(arguments, key) for key in ("steps", "chunks", "outliers", "real")}
+    shared = {key: getattr(arguments, key) for key in ("network", "outliers", "steps", "chunks")}
+    shared["data"] = "real8" if arguments.real else "shapes8"
     jobs = [{"loss": n, "seed": s, **shared} for s in range(arguments.seeds) for n in arguments.losses]
     jobs = [job for job in jobs if not any(job.items() <= record.items() for record in records)]
-    arrays(arguments.real, arguments.steps)
     context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(arguments.workers, mp_context=context) as pool:
-        for i, future in enumerate(concurrent.futures.as_completed([pool.submit(train, job) for job in jobs]), 1):
+    pool = concurrent.futures.ProcessPoolExecutor(arguments.workers, mp_context=context, initializer=one_thread)
+    with pool:
+        running = [] if arguments.report else [pool.submit(train, job, arguments.real) for job in jobs]
+        for i, future in enumerate(concurrent.futures.as_completed(running), 1):
             records.append(future.result())
             with kept.open("a") as file:
                 file.write(json.dumps(records[-1]) + "\n")
             print(f"{i}/{len(jobs)} {records[-1]['loss']} {records[-1]['curve'][-1]:.2f}", flush=True)
-    print(table([r for r in records if shared.items() <= r.items()]))
+    found = settings(sorted(records, key=lambda record: record["seed"]))
+    for key, runs in found.items():
+        print(f"\n{key[0]} on {key[1]}, {key[2]:.0%} outliers, {key[3]} steps of {BATCH}\n\n{table(runs)}")
+    plot(found, arguments.output / "curves.png")
 
 
 if __name__ == "__main__":

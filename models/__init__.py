@@ -8,6 +8,7 @@ from keras_wcd.models.crn_discriminator import PatchDiscriminator as PatchDiscri
 from keras_wcd.models.fbnet import FBNet as FBNet
 from keras_wcd.models.foldingnet import FoldingNet as FoldingNet
 from keras_wcd.models.grnet import GRNet as GRNet
+from keras_wcd.models.mirrornet import MirrorNet as MirrorNet
 from keras_wcd.models.nsfa import NSFA as NSFA
 from keras_wcd.models.pcn import PCN as PCN
 from keras_wcd.models.pmpnet import PMPNet as PMPNet
