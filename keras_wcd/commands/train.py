@@ -12,23 +12,23 @@ from keras_wcd.commands.shared import entry, example, load_framework, named_loss
 @click.option("--backbone", default="pcn", help="Name of a network.")
 @click.option("--set", "arguments", multiple=True, metavar="NAME=VALUE", help="An argument of the network, in JSON.")
 @click.option("--dataset", default="shapes8", help="Name of a data set.")
+@click.option("--data", "root", type=click.Path(path_type=pathlib.Path), help="Folder of the data set's files.")
 @click.option("--shapes", default=1600, help="Training shapes of shapes8.")
 @click.option("--loss", default="landau_cd", help="Name of a loss, or a distillation.json: its best.")
 @click.option("--epochs", default=20)
 @click.option("--batch-size", default=16)
 @click.option("--learning-rate", default=1e-3)
 @click.option("--seed", default=0)
-def train(output, backbone, arguments, dataset, shapes, loss, epochs, batch_size, learning_rate, seed):
+def train(output, backbone, arguments, dataset, root, shapes, loss, epochs, batch_size, learning_rate, seed):
     """Train a network: log.csv, best.keras and last.keras in a folder."""
     load_framework()
     import keras
 
-    from keras_wcd.data import DATASETS
     from keras_wcd.models import BACKBONES
     from keras_wcd.training import fit
 
     keras.utils.set_random_seed(seed)
-    data = entry(DATASETS, dataset, "--dataset")(shapes, max(8, shapes // 10), max(8, shapes // 10))
+    data = _dataset(dataset, root, shapes)
     model = entry(BACKBONES, backbone, "--backbone")(**settings(arguments))
     fitted = fit(
         model,
@@ -41,3 +41,17 @@ def train(output, backbone, arguments, dataset, shapes, loss, epochs, batch_size
         seed=seed,
     )
     click.echo(f"{output / 'best.keras'}: validation CD-L1 x 1000 = {fitted.best:.2f}")
+
+
+def _dataset(name, root, shapes):
+    """A data set to train on, or an error that says why it is none."""
+    from keras_wcd.data.datasets import DATASETS, open_dataset
+
+    entry(DATASETS, name, "--dataset")
+    if name == "shapes8":
+        held_back = max(8, shapes // 10)
+        return open_dataset(name, root, train=shapes, val=held_back, test=held_back)
+    data = open_dataset(name, root)
+    if not {"train", "val"} <= set(data.splits):
+        raise click.UsageError(f"--dataset: {name} has only the splits {', '.join(data.splits)}; train on another")
+    return data

@@ -29,9 +29,8 @@ def dataset(folder):
     return Shapes8(**SIZES, views=2, cache_dir=folder, workers=1)
 
 
-@pytest.mark.parametrize("name", DATASETS)
-def test_every_dataset_keeps_the_contract(name, dataset):
-    assert isinstance(dataset, DATASETS[name])
+def test_every_pair_keeps_the_contract(dataset):
+    assert isinstance(dataset, DATASETS["shapes8"])
     for split in dataset.splits:
         partial, complete = dataset.arrays(split)
         assert len(partial) == len(complete) == len(dataset.labels(split)) == dataset.size(split)
