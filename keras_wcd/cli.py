@@ -6,6 +6,7 @@ import sys
 import click
 
 from keras_wcd.commands.complete import complete
+from keras_wcd.commands.data import data
 from keras_wcd.commands.demo import demo
 from keras_wcd.commands.distill import distill
 from keras_wcd.commands.export import bench, export
@@ -38,7 +39,7 @@ def main():
     """
 
 
-for command in (demo, distill, train, complete, export, bench):
+for command in (demo, distill, train, complete, export, bench, data):
     main.add_command(command)
 
 
