@@ -9,7 +9,9 @@ from keras_wcd.commands.complete import complete
 from keras_wcd.commands.data import data
 from keras_wcd.commands.demo import demo
 from keras_wcd.commands.distill import distill
+from keras_wcd.commands.evaluate import evaluate
 from keras_wcd.commands.export import bench, export
+from keras_wcd.commands.make import make
 from keras_wcd.commands.train import train
 
 
@@ -39,8 +41,9 @@ def main():
     """
 
 
-for command in (demo, distill, train, complete, export, bench, data):
+for command in (demo, distill, train, evaluate, complete, export, bench, data):
     main.add_command(command)
+data.add_command(make)
 
 
 if __name__ == "__main__":
