@@ -1,13 +1,18 @@
 """Readers of published data sets, on trees in their layouts."""
 
+import pickle
+import shutil
+import tracemalloc
+
 import h5py
 import numpy as np
 import published_trees as trees
 import pytest
 from backends import tensorflow_only
 
-from keras_wcd.data import DATASETS, open_dataset
+from keras_wcd.data import DATASETS, Shapes8, open_dataset
 from keras_wcd.data.datasets import MADE_UP
+from keras_wcd.data.synsets import PCN_EIGHT
 from keras_wcd.data.trees import TreeDataset
 
 READERS = sorted(set(DATASETS) - set(MADE_UP))
@@ -220,6 +225,55 @@ def test_mvp_follows_no_link_and_reads_no_broken_file(tmp_path):
         file["incomplete_pcds"] = h5py.ExternalLink("MVP_Test_CP.h5", "incomplete_pcds")
     with pytest.raises(ValueError, match="holds no array 'incomplete_pcds'"):
         data.load("train", 0)
+
+
+def test_mvp_reads_a_row_and_never_the_whole_array(tmp_path):
+    with h5py.File(tmp_path / "MVP_Test_CP.h5", "w") as file:
+        # 2.4 GiB by its header; nothing of it is stored.
+        file.create_dataset("incomplete_pcds", (104000, 2048, 3), "f4")
+        file.create_dataset("complete_pcds", (4000, 2048, 3), "f4")
+        file.create_dataset("labels", (104000,), "i4")
+    data = open_dataset("mvp", tmp_path)
+    tracemalloc.start()
+    try:
+        for index in (0, 51999, 103999):
+            assert data.load("test", index).partial.shape == (2048, 3)
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("storage", [{}, {"chunks": (1, 2**23, 3)}])
+def test_mvp_refuses_clouds_and_chunks_that_no_memory_holds(storage, tmp_path):
+    with h5py.File(tmp_path / "MVP_Test_CP.h5", "w") as file:
+        file.create_dataset("incomplete_pcds", (26, 2**28, 3), "f4", **storage)
+        file.create_dataset("complete_pcds", (1, 8, 3), "f4")
+        file.create_dataset("labels", (26,), "i4")
+    with pytest.raises(ValueError, match="points; .* at most are read|stored in pieces above"):
+        open_dataset("mvp", tmp_path).load("test", 0)
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_a_data_set_goes_to_another_process(name, tree):
+    data = open_dataset(name, tree(name))
+    split = data.evaluation_split
+    before = data.load(split, 0)
+    assert same(pickle.loads(pickle.dumps(data)).load(split, 0), before)
+
+
+def test_pcn_reads_the_scans_of_the_release(tmp_path, shapes):
+    demo = trees.SHARED / "demo" / "pcn_car.pcd"
+    if not demo.exists():
+        pytest.skip(f"{demo} is absent: published scans are not part of the repository")
+    trees.pcn(tmp_path, shapes("synthetic"))
+    shutil.copy(demo, next((tmp_path / "test" / "partial" / "02958343").glob("*/00.pcd")))
+    sample = open_dataset("pcn", tmp_path).load("test", 2)
+    assert sample.category == "car"
+    np.testing.assert_array_equal(sample.partial, np.loadtxt(demo, skiprows=11, dtype="f4"))
+
+
+def test_eight_categories_have_the_same_synsets_everywhere():
+    assert tuple(Shapes8.synsets.values()) == PCN_EIGHT == tuple(trees.SYNSETS)
 
 
 def test_completion3d_has_no_truth_for_its_test_scans(tree, shapes):
