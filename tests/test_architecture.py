@@ -13,6 +13,7 @@ FLOORS = {
     "keras_wcd.weighting": 2,
     "keras_wcd.data": 2,
     "keras_wcd.pictures": 2,
+    "keras_wcd.viewer": 2,
     "keras_wcd.plotting": 2,
     "keras_wcd.export": 2,
     "keras_wcd.losses": 3,

@@ -11,6 +11,9 @@ import numpy as np
 from keras_wcd.data.cloud import COLORS, KNOWN, POINTS, Cloud, columns_of, from_columns
 from keras_wcd.data.files import FormatError
 
+_SOMETHING = re.compile(r"^[^\S\n]*[^#\s]", re.MULTILINE)
+"""A line that is neither empty nor a comment."""
+
 
 def read(path: Path) -> np.ndarray:
     """Columns x, y and z `(N, 3)`, float64, of `read_cloud`."""
@@ -44,11 +47,11 @@ def parse(content: bytes, *, columns: Sequence[int], count: int | None = None) -
     """Some columns `(N, C)`, float64, of the lines of `content`; the first `count` rows where that is given."""
     if count is not None and count > len(content) // 6 + 1:
         raise FormatError(f"the header promises {count} points, {len(content)} bytes follow")
-    if not _first_line(content)[0] or count == 0:
-        return np.zeros((0, len(columns)))
     try:
-        lines = io.StringIO(content.decode("utf-8-sig").replace(",", " ").replace(";", " "))
-        rows = np.loadtxt(lines, np.float64, usecols=columns, ndmin=2)
+        lines = content.decode("utf-8-sig").replace(",", " ").replace(";", " ")
+        if count == 0 or not _SOMETHING.search(lines):
+            return np.zeros((0, len(columns)))
+        rows = np.loadtxt(io.StringIO(lines), np.float64, usecols=columns, ndmin=2)
     except UnicodeDecodeError:
         raise FormatError("it is not text; is the extension right?") from None
     except (ValueError, IndexError) as error:

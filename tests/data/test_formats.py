@@ -1,32 +1,24 @@
-import contextlib
-import io
 import os
-import pickle
 import struct
-import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from plys import header, quad_ply
 from scipy.spatial import cKDTree
 
 from keras_wcd.data import lzf, meshes, read_points, write_points
-from keras_wcd.data.files import FormatError, atomic_write
+from keras_wcd.data.files import atomic_write
 from keras_wcd.data.formats import MESH_READERS, READERS, WRITERS
 from keras_wcd.data.primitives import box
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 WAYS = [(extension, encoding) for extension, (_, encodings) in WRITERS.items() for encoding in encodings]
-PLY = "ply\nformat {} 1.0\ncomment made by hand\n{}end_header\n"
 
 
 @pytest.fixture
 def cloud():
     return np.random.default_rng(0).normal(size=(257, 3)).astype(np.float32)
-
-
-def header(encoding, *elements):
-    return PLY.format(encoding, "".join(elements)).encode()
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -65,24 +57,6 @@ def test_reads_binary_ply_of_both_endians_with_other_properties(tmp_path, cloud,
     content = header(names[order], vertex, "property float32 y\nproperty int16 q\n") + rows.tobytes()
     (tmp_path / "c.ply").write_bytes(content)
     np.testing.assert_array_equal(read_points(tmp_path / "c.ply"), cloud)
-
-
-def quad_ply(encoding, lengths):
-    """A unit square as one face for each of `lengths`, each a fan of that many corners."""
-    corners = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]], np.float32)
-    faces = {3: [[0, 1, 2], [0, 2, 3]], 4: [[0, 1, 2, 3]]}
-    rows = [face for length in lengths for face in faces[length]]
-    head = header(
-        encoding,
-        "element vertex 4\nproperty float x\nproperty float y\nproperty float z\n",
-        f"element face {len(rows)}\nproperty list uchar int vertex_indices\n",
-    )
-    if encoding == "ascii":
-        lines = [" ".join(map(str, c)) for c in corners] + [" ".join(map(str, [len(r), *r])) for r in rows]
-        return head + "\n".join(lines).encode()
-    order = "<" if "little" in encoding else ">"
-    body = corners.astype(order + "f4").tobytes()
-    return head + body + b"".join(struct.pack(f"{order}B{len(r)}i", len(r), *r) for r in rows)
 
 
 @pytest.mark.parametrize("lengths", [(3,), (4,), (3, 4)])
@@ -133,25 +107,6 @@ def test_pcd_fields_in_any_order_with_counts_and_organised_clouds(tmp_path, clou
 
 
 @pytest.mark.parametrize(
-    "data",
-    [b"", b"a", b"abc" * 1000, bytes(5000), os.urandom(3000), b"abcdefghij" * 3 + os.urandom(9000) + b"abcdefghij"],
-)
-def test_lzf_round_trips(data):
-    assert lzf.decompress(lzf.compress(data), len(data)) == data
-
-
-def test_lzf_decodes_a_stream_written_by_hand():
-    # Two literals "ab", then 7 + 2 + 5 bytes from two back, overlapping, then the literal "c".
-    assert lzf.decompress(bytes([1, 97, 98, 7 << 5, 5, 1, 0, 99]), 17) == b"ab" + b"ab" * 7 + b"c"
-
-
-@pytest.mark.parametrize("data", [bytes([31, 1]), bytes([0x20]), bytes([0, 1, 0x20, 9]), bytes([0, 1, 0])])
-def test_lzf_refuses_what_is_corrupt(data):
-    with pytest.raises(FormatError):
-        lzf.decompress(data, 300)
-
-
-@pytest.mark.parametrize(
     "text",
     [
         "1 2 3\n4 5 6\n",
@@ -184,163 +139,6 @@ def test_reads_any_numeric_dtype_and_memory_order(tmp_path, dtype):
     found = read_points(tmp_path / "c.npy")
     assert found.dtype == (np.float64 if dtype == "<f8" else np.float32)
     np.testing.assert_array_equal(found, array)
-
-
-def npy(shape, dtype="<f4", body=b""):
-    stream = io.BytesIO()
-    np.lib.format.write_array_header_1_0(stream, {"descr": dtype, "fortran_order": False, "shape": shape})
-    return stream.getvalue() + body
-
-
-def npz(content, name="points.npy"):
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(name, content)
-    return stream.getvalue()
-
-
-def saved(array):
-    stream = io.BytesIO()
-    np.save(stream, array, allow_pickle=True)
-    return stream.getvalue()
-
-
-PCD = "FIELDS x y z\nSIZE 4 4 4\nTYPE F F F\nCOUNT 1 1 1\nWIDTH {n}\nHEIGHT 1\nPOINTS {n}\nDATA {e}\n"
-XYZ = "element vertex {}\nproperty float x\nproperty float y\nproperty float z\n"
-GLTF = b'{"asset":{"version":"2.0"},"accessors":[{"count":1000000000000,"componentType":5126,"type":"VEC3"}]}  '
-FACES = "element face {}\nproperty list uchar int vertex_indices\n"
-HUGE = 10**15
-BAD = {
-    "empty.npy": b"",
-    "text.npy": b"hello",
-    "lying.npy": npy((HUGE, 3)),
-    "short.npy": npy((10, 3), body=bytes(100)),
-    "flat.npy": saved(np.zeros(9, np.float32)),
-    "transposed.npy": saved(np.zeros((3, 50), np.float32)),
-    "wide.npy": saved(np.zeros((50, 6), np.float32)),
-    "objects.npy": saved(np.array([[1, 2, None]], object)),
-    "complex.npy": saved(np.zeros((4, 3), complex)),
-    "none.npy": saved(np.zeros((0, 3), np.float32)),
-    "nan.npy": saved(np.full((4, 3), np.nan)),
-    "empty.npz": b"",
-    "nothing.npz": npz(b"", "readme.txt")[:0] + b"PK\5\6" + bytes(18),
-    "short.npz": npz(npy((1, 3), body=os.urandom(4000)))[:300],
-    "lying.npz": npz(npy((HUGE, 3))),
-    "objects.npz": npz(saved(np.array([[1, 2, None]], object))),
-    "text.npz": npz(b"not an array"),
-    "empty.pcd": b"",
-    "text.pcd": b"hello\nworld\n",
-    "none.pcd": PCD.format(n=0, e="ascii").encode(),
-    "lying ascii.pcd": PCD.format(n=HUGE, e="ascii").encode() + b"1 2 3\n",
-    "short ascii.pcd": PCD.format(n=3, e="ascii").encode() + b"1.000 2.000 3.000\n4.000 5.000 6.000\n",
-    "words.pcd": PCD.format(n=1, e="ascii").encode() + b"one two three\n",
-    "lying binary.pcd": PCD.format(n=HUGE, e="binary").encode() + bytes(24),
-    "negative.pcd": PCD.format(n=-3, e="binary").encode() + bytes(24),
-    "lying compressed.pcd": PCD.format(n=HUGE, e="binary_compressed").encode() + struct.pack("<II", 4, 2**32 - 1),
-    "bomb.pcd": PCD.format(n=3 * 10**8, e="binary_compressed").encode()
-    + struct.pack("<II", 5, 36 * 10**8 % 2**32)
-    + bytes(5),
-    "short compressed.pcd": PCD.format(n=2, e="binary_compressed").encode() + struct.pack("<II", 90, 24) + bytes(5),
-    "corrupt.pcd": PCD.format(n=2, e="binary_compressed").encode()
-    + struct.pack("<II", 5, 24)
-    + b"\xff\xff\xff\xff\xff",
-    "encoding.pcd": PCD.format(n=2, e="zip").encode(),
-    "fields.pcd": PCD.replace("x y z", "u v w").format(n=2, e="binary").encode() + bytes(24),
-    "nan.pcd": PCD.format(n=2, e="ascii").encode() + b"nan nan nan\nnan nan nan\n",
-    "empty.ply": b"",
-    "text.ply": b"hello",
-    "headless.ply": header("ascii", XYZ.format(3))[:40],
-    "none.ply": header("ascii", XYZ.format(0)),
-    "no vertex.ply": header("ascii", FACES.format(0)),
-    "lying ascii.ply": header("ascii", XYZ.format(HUGE)) + b"1 2 3\n",
-    "lying.ply": header("binary_little_endian", XYZ.format(HUGE)) + bytes(24),
-    "negative.ply": header("ascii", XYZ.format(-1)),
-    "lying faces.ply": header("binary_little_endian", XYZ.format(1), FACES.format(HUGE)) + bytes(12) + b"\3",
-    "short faces.ply": quad_ply("binary_little_endian", (3,))[:-3],
-    "short mixed faces.ply": quad_ply("binary_little_endian", (4, 3))[:-3],
-    "wrong faces.ply": quad_ply("ascii", (3,)).replace(b"3 0 2 3", b"3 0 2 9"),
-    "words.ply": quad_ply("ascii", (3,)).replace(b"3 0 2 3", b"3 0 two 3"),
-    "format.ply": header("binary_middle_endian", XYZ.format(1)),
-    "empty.xyz": b"",
-    "words.xyz": b"1 2 3\n4 five 6\n",
-    "prose.txt": b"this is not a cloud\nat all\n",
-    "two columns.csv": b"1,2\n3,4\n",
-    "binary.xyz": b"1 2 3\n\xff\xfe\x00\n",
-    "ragged.txt": b"1 2 3\n4 5\n",
-    "empty.obj": b"",
-    "prose.obj": b"hello",
-    "empty.stl": b"",
-    "short.stl": bytes(80) + struct.pack("<I", 10**9) + bytes(50),
-    "prose.off": b"hello",
-    "lying.off": b"OFF\n1000000000 1000000000 0\n0 0 0\n",
-    "lying.glb": b"glTF" + struct.pack("<III", 2, 20 + len(GLTF), len(GLTF)) + b"JSON" + GLTF,
-    "short.glb": b"glTF" + struct.pack("<II", 2, 10**9),
-    "cloud.abc": b"1 2 3\n",
-    "no extension": b"1 2 3\n",
-}
-
-
-@pytest.mark.parametrize("name", BAD)
-def test_a_bad_file_is_one_error_that_names_it(tmp_path, name):
-    (tmp_path / name).write_bytes(BAD[name])
-    with pytest.raises(ValueError, match="[a-z]{3}") as caught:
-        read_points(tmp_path / name)
-    assert str(caught.value).startswith(str(tmp_path / name) + ": ")
-    assert len(str(caught.value)) - len(str(tmp_path)) < 400
-
-
-@pytest.mark.parametrize(
-    ("name", "hint"),
-    [
-        ("transposed.npy", "transpose"),
-        ("wide.npy", "first three columns"),
-        ("objects.npy", "pickled"),
-        ("cloud.abc", r"known are .*\.pcd"),
-        ("lying.ply", "promises"),
-        ("nan.pcd", "no finite point"),
-        ("none.npy", "no finite point"),
-    ],
-)
-def test_errors_say_what_to_do(tmp_path, name, hint):
-    (tmp_path / name).write_bytes(BAD[name])
-    with pytest.raises(ValueError, match=hint):
-        read_points(tmp_path / name)
-
-
-def test_pickled_code_is_never_run(tmp_path):
-    class Bomb:
-        def __reduce__(self):
-            return (os.mkdir, (str(tmp_path / "ran"),))
-
-    array = np.empty((1, 3), object)
-    array[0, 0] = Bomb()
-    np.save(tmp_path / "b.npy", array, allow_pickle=True)
-    np.savez(tmp_path / "b.npz", points=array)
-    (tmp_path / "p.npy").write_bytes(pickle.dumps(Bomb()))
-    for name in ("b.npy", "b.npz", "p.npy"):
-        with pytest.raises(ValueError, match=name):
-            read_points(tmp_path / name)
-    assert not (tmp_path / "ran").exists()
-
-
-@pytest.mark.parametrize("extension", [".npy", ".npz", ".pcd", ".ply", ".xyz", ".stl", ".glb"])
-def test_any_truncation_is_a_value_error_or_a_shorter_cloud(tmp_path, cloud, extension):
-    path = tmp_path / f"c{extension}"
-    if extension in WRITERS:
-        write_points(path, cloud[:20])
-    else:
-        import trimesh
-
-        trimesh.Trimesh(*box((1, 1, 1))).export(path)
-    whole = path.read_bytes()
-    rng = np.random.default_rng(0)
-    for _ in range(60):
-        damaged = bytearray(whole[: rng.integers(len(whole) + 1)])
-        for place in rng.integers(0, max(1, len(damaged)), 3 if len(damaged) else 0):
-            damaged[place] = rng.integers(256)
-        path.write_bytes(damaged)
-        with contextlib.suppress(ValueError):
-            assert np.isfinite(read_points(path, points=10)).all()
 
 
 def test_missing_files_and_folders_are_named(tmp_path):
