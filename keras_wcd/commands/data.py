@@ -4,6 +4,7 @@ import pathlib
 
 import click
 
+from keras_wcd.commands.make import make
 from keras_wcd.commands.shared import example
 
 SHOWN = 20
@@ -13,6 +14,9 @@ SHOWN = 20
 @click.group(**example("keras-wcd data check data/PCN"))
 def data():
     """Data sets on the disk."""
+
+
+data.add_command(make)
 
 
 @data.command(**example("keras-wcd data check data/PCN"))

@@ -6,6 +6,8 @@ Names are resolved at first use; nothing here loads a framework before `to_tf_da
 import importlib
 
 _HOMES = {
+    "Augment": "augment",
+    "Batches": "pipeline",
     "Camera": "views",
     "Cloud": "cloud",
     "Completion3D": "completion3d",
@@ -14,11 +16,14 @@ _HOMES = {
     "KITTI": "kitti",
     "MVP": "mvp",
     "Mesh": "meshes",
+    "MeshFolder": "mesh_folder",
     "PCN": "pcn",
     "ShapeNet55": "shapenet55",
     "Shapes8": "shapes",
     "check_tree": "checking",
     "fps_order": "points",
+    "hidden_point_removal": "hidden",
+    "make_dataset": "making",
     "open_dataset": "datasets",
     "random_rotation": "views",
     "read_cloud": "formats",
@@ -26,6 +31,7 @@ _HOMES = {
     "resample": "points",
     "sample_surface": "meshes",
     "scan": "views",
+    "to_arrays": "pipeline",
     "write_cloud": "formats",
     "write_points": "formats",
 }
