@@ -1,5 +1,8 @@
 """Scans from disk to disk with models of one line: what is tested is the way there and back."""
 
+import pathlib
+
+import h5py
 import numpy as np
 import pytest
 from backends import tensorflow_only
@@ -273,3 +276,22 @@ def test_a_mistake_is_one_line_and_exit_code_2(folder, monkeypatch, arguments, m
     assert message in result.output
     assert "Traceback" not in result.output
     assert not list(folder.glob("out*"))
+
+
+@tensorflow_only
+def test_the_commands_of_the_page_run(tmp_path, scan, monkeypatch):
+    page = (pathlib.Path(__file__).parent.parent / "docs" / "completing.md").read_text()
+    commands = [line.split("#")[0].split() for line in page.splitlines() if line.startswith("keras-wcd ")]
+    assert len(commands) == 8
+    for name in ("scan.ply", "scans/a.ply", "cars/b.pcd"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        write_points(tmp_path / name, scan)
+    (tmp_path / "bboxes").mkdir()
+    np.savetxt(tmp_path / "bboxes" / "b.txt", FACES * (4, 2, 1))
+    with h5py.File(tmp_path / "scan.h5", "w") as file:
+        file["data"], file["more"] = scan, scan
+    monkeypatch.chdir(tmp_path)
+    for _, *arguments in commands:
+        result = run(monkeypatch, *arguments)
+        assert result.exit_code == 0, (arguments, result.output)
+    assert {p.name for p in tmp_path.iterdir()} >= {"completed.ply", "completed.h5", "view.html", "view.png", "pages"}

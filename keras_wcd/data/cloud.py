@@ -105,9 +105,9 @@ def as_colors(values: np.ndarray) -> np.ndarray:
 
 
 def pack_colors(colors: np.ndarray) -> np.ndarray:
-    """Colours `(N, 3)` as the floats `(N,)` whose bits are 0x00RRGGBB, the Point Cloud Library's way."""
+    """Colours `(N, 3)` as the whole numbers 0x00RRGGBB `(N,)`, uint32."""
     red, green, blue = colors.astype(np.uint32).T
-    return (red << 16 | green << 8 | blue).view(np.float32)
+    return red << 16 | green << 8 | blue
 
 
 def _stack(columns: Mapping[str, np.ndarray], names: tuple[str, ...]) -> np.ndarray:
@@ -129,7 +129,7 @@ def _colors(columns: Mapping[str, np.ndarray]) -> np.ndarray | None:
 
 
 def _unpack(packed: np.ndarray) -> np.ndarray:
-    """The inverse of `pack_colors`; whole numbers are taken as they are."""
+    """The inverse of `pack_colors`; of floats, as older files of the Point Cloud Library have them, the bits count."""
     with np.errstate(over="ignore", invalid="ignore"):
         if packed.dtype.kind == "f":
             bits = np.ascontiguousarray(packed, np.float32).view(np.uint32)

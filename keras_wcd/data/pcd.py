@@ -11,6 +11,7 @@ from keras_wcd.data.cloud import KNOWN, POINTS, Cloud, from_columns, pack_colors
 from keras_wcd.data.files import FormatError
 
 ENCODINGS = ("ascii", "binary", "binary_compressed")
+_FORMATS = {4: "%.9g", 8: "%.17g"}
 _NORMALS = ("normal_x", "normal_y", "normal_z")
 _MAX_HEADER_LINES = 100
 _KINDS = {"F": "f", "I": "i", "U": "u"}
@@ -46,14 +47,15 @@ def write(file: BinaryIO, cloud: Cloud, encoding: str) -> None:
     if cloud.colors is not None:
         fields["rgb"] = pack_colors(cloud.colors)
     sizes = " ".join(str(values.dtype.itemsize) for values in fields.values())
+    kinds = " ".join("U" if name == "rgb" else "F" for name in fields)
     lines = (
         f"# .PCD v0.7 - Point Cloud Data file format\nVERSION 0.7\nFIELDS {' '.join(fields)}\n"
-        f"SIZE {sizes}\nTYPE {' '.join('F' * len(fields))}\nCOUNT {' '.join('1' * len(fields))}\n"
+        f"SIZE {sizes}\nTYPE {kinds}\nCOUNT {' '.join('1' * len(fields))}\n"
         f"WIDTH {len(cloud)}\nHEIGHT 1\nVIEWPOINT 0 0 0 1 0 0 0\nPOINTS {len(cloud)}\nDATA {encoding}\n"
     )
     file.write(lines.encode())
     if encoding == "ascii":
-        formats = [f"%.{9 if values.dtype == np.float32 else 17}g" for values in fields.values()]
+        formats = [_FORMATS[values.dtype.itemsize] if name != "rgb" else "%d" for name, values in fields.items()]
         np.savetxt(file, np.stack(list(fields.values()), axis=1).astype(np.float64), fmt=formats)
         return
     little = {name: values.astype(values.dtype.newbyteorder("<")) for name, values in fields.items()}
