@@ -14,7 +14,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tests"))
 
-from fuzzing import EXTENSIONS, damaged, memory_limit, seeds, try_to_read
+from fuzzing import EXTENSIONS, inputs, memory_limit, try_to_read
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
 KEPT = pathlib.Path("runs/fuzz")
@@ -25,7 +25,7 @@ ROUND = 1000
 
 def fuzz(extension, seconds, first):
     """Inputs tried and outcomes of one format; prints them as they stand when the time is over."""
-    files, counts, known, start = seeds(extension), collections.Counter(), set(), time.monotonic()
+    damaged_files, counts, known, start = inputs(extension), collections.Counter(), set(), time.monotonic()
     KEPT.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, memory_limit(MEMORY):
         path = pathlib.Path(folder) / f"c{extension}"
@@ -53,7 +53,7 @@ def fuzz(extension, seconds, first):
             run = settings(
                 max_examples=ROUND, database=None, deadline=None, phases=[Phase.generate],
                 suppress_health_check=list(HealthCheck),
-            )(given(damaged(files))(attempt))  # fmt: skip
+            )(given(damaged_files)(attempt))  # fmt: skip
             seed(first)(run)()
             first += 1
     (KEPT / f"last{extension}").unlink()

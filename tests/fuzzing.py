@@ -5,6 +5,7 @@ import io
 import re
 import struct
 import tempfile
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -106,6 +107,19 @@ def damaged(draw, files):
         place = draw(st.integers(0, max(end - 1, 0)))
         draw(st.sampled_from(EDITS))(draw, data, place)
     return bytes(data)
+
+
+def inputs(extension):
+    """Damaged files of a format; those of archives are damaged outside or inside."""
+    outside = damaged(seeds(extension))
+    return outside | damaged(seeds(".npy")).map(zipped) if extension == ".npz" else outside
+
+
+def zipped(content):
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("points.npy", content)
+    return stream.getvalue()
 
 
 def flip(draw, data, place):

@@ -18,6 +18,37 @@ const pixels = new Uint32Array(64 * 64);
 draw(pixels, new Float32Array(64 * 64), 64, 64, layers, { ...start, turn: 0, tilt: 0 });
 process.stdout.write(JSON.stringify({ pixels: [...pixels], points: [...layers[0].points] }));
 """
+TURN = """
+const fs = require("fs"), script = fs.readFileSync(0, "utf8"), handlers = {}, shown = [], boxes = [];
+function element(name) {
+  const made = { name, style: {}, children: [], clientWidth: 40, clientHeight: 30,
+    append: (...added) => made.children.push(...added), setPointerCapture() {},
+    addEventListener: (event, handler) => { (name === "input" ? made : handlers)[event] = handler; },
+    getContext: () => ({
+      createImageData: (width, height) => ({ width, height, data: new Uint8ClampedArray(4 * width * height) }),
+      putImageData: image => shown.push(image.data.some(v => v) ? image.data.join() : "nothing") }) };
+  if (name === "input") boxes.push(made);
+  return made;
+}
+const all = { view: element("canvas"), layers: element("div") };
+global.document = { getElementById: id => all[id], createElement: element };
+global.window = { devicePixelRatio: 1 };
+global.requestAnimationFrame = draw => draw();
+global.ResizeObserver = class { constructor(later) { this.later = later; } observe() { this.later(); } };
+new Function(script)();
+const first = shown.at(-1), changed = [];
+function act(name, event) { handlers[name]({ preventDefault() {}, ...event }); changed.push(shown.at(-1) !== first); }
+act("pointerdown", { pointerId: 1, clientX: 5, clientY: 5 });
+act("pointermove", { pointerId: 1, clientX: 95, clientY: 45 });
+act("pointerup", { pointerId: 1 });
+act("dblclick", {});
+act("wheel", { deltaY: -300 });
+act("dblclick", {});
+act("keydown", { key: "ArrowLeft" });
+act("dblclick", {});
+boxes.forEach(box => { box.checked = false; box.change(); });
+console.log(JSON.stringify({ changed, labels: all.layers.children.length, hidden: shown.at(-1) }));
+"""
 
 
 @pytest.fixture
@@ -65,13 +96,17 @@ def test_the_page_is_for_light_and_dark(points):
     assert "prefers-color-scheme: dark" in page
 
 
-def rendered(page):
+def ran(page, program):
     if not shutil.which("node"):
         pytest.skip("node is not installed; it runs the page's script")
     script = re.search(r"<script>(.*)</script>", page, re.DOTALL)[1]
-    done = subprocess.run(["node", "-e", RENDER], input=script, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(["node", "-e", program], input=script, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
+    return json.loads(done.stdout)
+
+
+def rendered(page):
+    found = ran(page, RENDER)
     return np.array(found["pixels"], np.uint32).reshape(64, 64), np.array(found["points"])
 
 
@@ -110,3 +145,11 @@ def test_a_file_is_written_whole(points, tmp_path):
     assert (tmp_path / "v.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
     with pytest.raises(ValueError, match="does not exist"):
         write_page(tmp_path / "none" / "v.html", [Layer("a", points)], "t")
+
+
+def test_the_view_turns_zooms_starts_again_and_hides_its_layers(points):
+    colors = np.full((500, 3), 200, np.uint8)
+    found = ran(cloud_page([Layer("a", points, colors), Layer("b", points + 1)], "t"), TURN)
+    assert found["changed"] == [False, True, True, False, True, False, True, False]
+    assert found["labels"] == 3
+    assert found["hidden"] == "nothing"

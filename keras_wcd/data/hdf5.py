@@ -28,7 +28,8 @@ def read(path: Path, dataset: str | None = None) -> Cloud:
     import h5py
 
     try:
-        with h5py.File(path, "r") as file:
+        # Some network file systems know no locks.
+        with h5py.File(path, "r", locking="best-effort") as file:
             found = _datasets(file)
             name = _choose(found, dataset)
             points = _read(found[name], path)

@@ -4,7 +4,7 @@ import os
 from datetime import timedelta
 
 import pytest
-from fuzzing import EXTENSIONS, damaged, memory_limit, seeds, try_to_read
+from fuzzing import EXTENSIONS, inputs, memory_limit, seeds, try_to_read
 from hypothesis import HealthCheck, Phase, given, settings
 
 from keras_wcd.data.formats import MESH_READERS, READERS
@@ -21,9 +21,8 @@ def test_every_format_is_fuzzed():
 @pytest.mark.parametrize("extension", EXTENSIONS)
 def test_a_damaged_file_is_a_cloud_or_one_clear_error(tmp_path_factory, extension):
     path = tmp_path_factory.mktemp("fuzz") / f"c{extension}"
-    files = seeds(extension)
     read = []
-    for content in files:
+    for content in seeds(extension):
         path.write_bytes(content)
         assert try_to_read(path)
 
@@ -35,7 +34,7 @@ def test_a_damaged_file_is_a_cloud_or_one_clear_error(tmp_path_factory, extensio
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
-    @given(damaged(files))
+    @given(inputs(extension))
     def run(content):
         path.write_bytes(content)
         read.append(try_to_read(path))
