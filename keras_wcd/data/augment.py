@@ -52,14 +52,14 @@ class Augment:
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """A scan `(N, 3)` and its ground truth `(M, 3)` (or None), changed; float32, the arguments are left alone."""
         linear = self.draw(rng)
-        partial = partial.astype(np.float32)
+        partial = np.asarray(partial, np.float32)
         if self.drop:
             lost = int(len(partial) * rng.uniform(0, self.drop))
             partial = partial[np.sort(rng.permutation(len(partial))[lost:])]
         partial = partial @ linear.T
         if self.jitter:
             partial += rng.standard_normal(partial.shape, np.float32) * np.float32(self.jitter)
-        return partial, None if complete is None else complete.astype(np.float32) @ linear.T
+        return partial, None if complete is None else np.asarray(complete, np.float32) @ linear.T
 
     def draw(self, rng: np.random.Generator) -> np.ndarray:
         """The matrix `(3, 3)` of one pair, float32."""

@@ -4,6 +4,7 @@ import hashlib
 import itertools
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from keras_wcd.data.meshes import Mesh
+from keras_wcd.data.synsets import SHAPENET
 
 SPLITS = ("train", "val", "test")
 _SAME = 2e-4
@@ -66,6 +68,12 @@ def find(root: str | os.PathLike) -> list[Entry]:
         taken.add((category, id))
         entries.append(Entry(path.as_posix(), category, id))
     return entries
+
+
+def titles(categories: Iterable[str]) -> dict[str, str]:
+    """What tables call the categories: folders that are named by a synset of ShapeNet get its name."""
+    folders = set(categories)
+    return {folder: SHAPENET[folder] if SHAPENET.get(folder, folder) not in folders else folder for folder in folders}
 
 
 def fingerprint(mesh: Mesh) -> np.ndarray:

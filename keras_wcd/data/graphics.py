@@ -1,11 +1,11 @@
 """The transforms of a virtual camera, by tensorflow-graphics where it is installed and the same numbers without.
 
 Everything is float64. `library` is "graphics", "numpy", or "auto": tensorflow-graphics where the program has loaded
-TensorFlow already and the extra `graphics` is installed.
+TensorFlow already, and the extra `graphics` is installed and works with it.
 """
 
+import functools
 import importlib
-import importlib.util
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +27,7 @@ def chosen(library: str) -> str:
         raise ValueError(f"library must be one of {LIBRARIES}, got {library!r}")
     if library == "numpy" or (library == "auto" and "tensorflow" not in sys.modules):
         return "numpy"
-    if importlib.util.find_spec("tensorflow_graphics") is not None:
+    if _works():
         return "graphics"
     if library == "graphics":
         raise ValueError("library='graphics' needs tensorflow-graphics; install keras-wcd[graphics]")
@@ -81,6 +81,17 @@ def rays(pixels: np.ndarray, camera: "Camera", *, library: str = "auto") -> np.n
 
 def _center(camera: "Camera") -> np.ndarray:
     return np.array([camera.width / 2 - 0.5, camera.height / 2 - 0.5])
+
+
+@functools.cache
+def _works() -> bool:
+    """Whether tensorflow-graphics can be imported: it is not maintained, and a new TensorFlow may break it."""
+    try:
+        _graphics("geometry.transformation.rotation_matrix_3d")
+        _graphics("rendering.camera.perspective")
+    except (ImportError, AttributeError, TypeError):
+        return False
+    return True
 
 
 def _graphics(module: str) -> Any:

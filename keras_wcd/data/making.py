@@ -9,7 +9,7 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from keras_wcd.data import cache, helpers
-from keras_wcd.data.catalog import SPLITS, Entry, checked_shares
+from keras_wcd.data.catalog import SPLITS, Entry, checked_shares, titles
 from keras_wcd.data.files import atomic_write
 from keras_wcd.data.formats import write_points
 from keras_wcd.data.inspecting import Plan, plan
@@ -174,7 +174,9 @@ def _places(output: Path, split: str, entry: Entry) -> tuple[Path, Path]:
 
 def _index(made: list[tuple[Entry, str]]) -> list[dict]:
     rows: dict[str, dict] = {}
+    names = titles(entry.category for entry, _ in made)
     for entry, split in made:
-        empty = {"taxonomy_id": entry.category, "taxonomy_name": entry.category, **{name: [] for name in SPLITS}}
+        category = entry.category
+        empty = {"taxonomy_id": category, "taxonomy_name": names[category], **{name: [] for name in SPLITS}}
         rows.setdefault(entry.category, empty)[split].append(entry.id)
     return list(rows.values())

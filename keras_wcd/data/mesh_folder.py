@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_wcd.data import cache
-from keras_wcd.data.catalog import SPLITS, checked_shares
+from keras_wcd.data.catalog import SPLITS, checked_shares, titles
 from keras_wcd.data.dataset import PairDataset, Sample
 from keras_wcd.data.files import FormatError
 from keras_wcd.data.inspecting import plan
@@ -60,7 +60,8 @@ class MeshFolder(PairDataset):
         options = {"folder": cache.folder(cache_dir), "workers": workers or cores(), "progress": True}
         planned = plan(self.root, self.shares, self.scanning, **options)
         self.skipped = planned.skipped
-        self.categories = tuple(sorted({entry.category for entry in planned.entries}))
+        self._titles = titles(entry.category for entry in planned.entries)
+        self.categories = tuple(self._titles[folder] for folder in sorted(self._titles))
         pairs = list(zip(planned.entries, planned.splits, strict=True))
         self._entries = {name: [entry for entry, split in pairs if split == name] for name in SPLITS}
         self._last: tuple[Path | None, Mesh | None] = (None, None)
@@ -75,7 +76,7 @@ class MeshFolder(PairDataset):
         number, view = divmod(index, self.scanning.views)
         entry = self._of(split)[number]
         partial, complete = self._partial(split, index), self._complete(split, number)
-        return Sample(partial, complete, entry.category, f"{entry.name}/{view:02d}")
+        return Sample(partial, complete, self._titles[entry.category], f"{entry.name}/{view:02d}")
 
     def clouds(self, split: str) -> tuple[Clouds, Clouds]:
         """Scans by pair and ground truth by mesh, for the pipeline."""

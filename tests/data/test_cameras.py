@@ -91,6 +91,7 @@ def test_a_scan_by_tensorflow_graphics_is_the_same_scan():
 
 def test_without_the_extra_the_library_is_numpy_and_asking_for_it_says_what_to_install(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(graphics, "_works", lambda: False)
     monkeypatch.setitem(sys.modules, "tensorflow", object())
     assert graphics.chosen("auto") == "numpy"
     assert tracing.chosen("auto") == "z_buffer"

@@ -16,7 +16,7 @@ from scipy.spatial import cKDTree
 from keras_wcd.cli import Commands
 from keras_wcd.commands.make import make
 from keras_wcd.data import helpers
-from keras_wcd.data.catalog import Entry, assign_splits, find, fingerprint, same_shape
+from keras_wcd.data.catalog import Entry, assign_splits, find, fingerprint, same_shape, titles
 from keras_wcd.data.formats import read_points
 from keras_wcd.data.making import make_dataset
 from keras_wcd.data.mesh_folder import MeshFolder
@@ -71,6 +71,11 @@ def test_categories_are_folders_and_names_are_unique(tmp_path):
         "b/x.obj": "b/x",
         "top.ply": "object/top",
     }
+
+
+def test_folders_named_by_a_synset_get_its_name():
+    assert titles(["02691156", "mine"]) == {"02691156": "airplane", "mine": "mine"}
+    assert titles(["02691156", "airplane"]) == {"02691156": "02691156", "airplane": "airplane"}
 
 
 def test_a_fingerprint_holds_the_moments_of_random_points_of_the_surface():
