@@ -121,13 +121,13 @@ function unpack(layer, size) {
 const layers = data.layers.map(layer => unpack(layer, data.size));
 const start = { turn: -0.61, tilt: 0.38, zoom: 1 }, own = { used: true };
 
-// Every point as a square, the nearest one in front, darker the farther away.
+// Every point as a disc, the nearest one in front, darker the farther away.
 function draw(pixels, depths, width, height, layers, view) {
   pixels.fill(0); depths.fill(-9);
   const ct = Math.cos(view.turn), st = Math.sin(view.turn), cu = Math.cos(view.tilt), su = Math.sin(view.tilt);
   const shown = layers.filter(layer => layer.shown);
   const count = shown.reduce((sum, layer) => sum + layer.points.length / 3, 0);
-  const scale = 0.7 * Math.min(width, height) * view.zoom;
+  const scale = 0.6 * Math.min(width, height) * view.zoom;
   const side = Math.max(2, Math.round(Math.min(0.022, 0.9 / Math.sqrt(count + 1)) * scale));
   for (const { points, color, colors } of shown) {
     for (let i = 0; i < points.length; i += 3) {
@@ -139,9 +139,13 @@ function draw(pixels, depths, width, height, layers, view) {
       const shade = Math.min(1, Math.max(0.42, 0.74 + 0.36 * depth));
       const [r, g, b] = colors && own.used ? [colors[i], colors[i + 1], colors[i + 2]] : color;
       const value = (255 << 24 | b * shade << 16 | g * shade << 8 | r * shade) >>> 0;
-      for (let v = Math.max(0, top); v < Math.min(height, top + side); v++)
-        for (let u = Math.max(0, left), k = v * width + u; u < Math.min(width, left + side); u++, k++)
+      for (let v = Math.max(0, top); v < Math.min(height, top + side); v++) {
+        // Rows of a disc.
+        const off = (v - top + 0.5) * 2 / side - 1, cut = Math.floor(side * (1 - Math.sqrt(1 - off * off)) / 2);
+        const end = Math.min(width, left + side - cut);
+        for (let u = Math.max(0, left + cut), k = v * width + u; u < end; u++, k++)
           if (depth > depths[k]) { depths[k] = depth; pixels[k] = value; }
+      }
     }
   }
 }

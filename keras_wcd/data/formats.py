@@ -23,6 +23,10 @@ READERS = {
 
 MESH_READERS = {".ply": ply.read, **dict.fromkeys(meshes.EXTENSIONS, meshes.read_mesh)}
 
+MAX_SPREAD = 1e12
+MIN_SIZE = 1e-30
+"""How far apart, and how small, the middle half of a cloud's coordinates may be."""
+
 ARCHIVES = (".npz", ".h5", ".hdf5")
 """Formats that hold several arrays by name."""
 
@@ -150,4 +154,20 @@ def _finite(cloud: Cloud) -> Cloud:
     found = Cloud(as_points(cloud.points), cloud.colors, cloud.normals).finite()
     if not len(found):
         raise FormatError(f"it holds no finite point ({len(cloud)} rows)")
+    _check_byte_order(found.points)
     return found
+
+
+def _check_byte_order(points: np.ndarray) -> None:
+    """Refuse coordinates whose sizes are those of floats read in the wrong byte order.
+
+    The exponent is then made of mantissa bits: the middle half of the numbers lies tens of orders of magnitude apart,
+    or, of whole numbers, far below any unit of length.
+    """
+    sizes = np.abs(points.ravel()[:: points.size // 10_000 + 1]).astype(np.float64)
+    sizes = sizes[sizes > 0]
+    if len(sizes) < 9:
+        return
+    low, high = np.quantile(sizes, (0.25, 0.75), method="nearest")
+    if float(high) > MAX_SPREAD * float(low) or high < MIN_SIZE:
+        raise FormatError(f"half of its coordinates lie between {low:.0e} and {high:.0e}; is the byte order wrong?")

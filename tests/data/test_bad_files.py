@@ -207,6 +207,33 @@ def test_a_bomb_is_refused_within_64_megabytes(tmp_path, name):
         read_points(path)
 
 
+ORDERS = {
+    "big.ply": lambda points: header("binary_big_endian", XYZ.format(len(points))) + points.tobytes(),
+    "little.ply": lambda points: header("binary_little_endian", XYZ.format(len(points))) + points.byteswap().tobytes(),
+    "c.pcd": lambda points: PCD.format(n=len(points), e="binary").encode() + points.byteswap().tobytes(),
+    "c.npy": lambda points: npy(points.shape, "<f4", points.byteswap().tobytes()),
+}
+
+
+@pytest.mark.parametrize("kind", ["metres", "whole numbers", "far from the origin"])
+@pytest.mark.parametrize("name", ORDERS)
+def test_a_wrong_byte_order_is_told(tmp_path, name, kind):
+    points = np.random.default_rng(0).normal(size=(200, 3)).astype("<f4")
+    points = {"metres": points, "whole numbers": np.rint(points * 9), "far from the origin": points + 1e5}[kind]
+    (tmp_path / name).write_bytes(ORDERS[name](points))
+    with pytest.raises(ValueError, match=f"{name}: .* byte order"):
+        read_points(tmp_path / name)
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1, 1e9])
+def test_clouds_of_any_unit_with_outliers_are_no_wrong_byte_order(tmp_path, scale):
+    points = np.random.default_rng(0).normal(size=(300, 3)) * (1, 1e-4, 1e4) * scale
+    points[:40] = np.finfo(np.float32).max
+    points[40:80, 2] = 0
+    np.save(tmp_path / "c.npy", points)
+    np.testing.assert_array_equal(read_points(tmp_path / "c.npy"), points)
+
+
 def test_an_honest_archive_of_equal_points_is_no_bomb(tmp_path):
     np.savez_compressed(tmp_path / "c.npz", points=np.ones((10**6, 3), np.float32))
     assert read_points(tmp_path / "c.npz").shape == (10**6, 3)
