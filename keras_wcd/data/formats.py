@@ -88,6 +88,8 @@ def read_cloud(path: str | os.PathLike, *, points: int = 16384, seed: int = 0, d
     if dataset is not None and extension not in ARCHIVES:
         raise ValueError(f"{path}: dataset names an array of {', '.join(ARCHIVES)} files, got {dataset!r}")
     try:
+        if not path.stat().st_size:
+            raise FormatError("the file is empty")
         if extension in ARCHIVES:
             return _finite(READERS[extension](path, dataset))
         if extension in READERS:

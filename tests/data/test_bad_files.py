@@ -131,6 +131,7 @@ def test_a_bad_file_is_one_error_that_names_it(tmp_path, name):
         ("lying.ply", "promises"),
         ("nan.pcd", "no finite point"),
         ("none.npy", "no finite point"),
+        ("empty.ply", "the file is empty"),
     ],
 )
 def test_errors_say_what_to_do(tmp_path, name, hint):
