@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 PYTEST = $(VENV)/bin/pytest -q -n 2 --dist loadfile
 
-.PHONY: demo test lint clean
+.PHONY: demo test preset lint clean
 
 # A wheel is installed, never the checkout itself: what is tested is what users get.
 $(VENV)/bin/python:
@@ -22,6 +22,12 @@ test: $(VENV)/bin/python
 	KERAS_BACKEND=jax $(PYTEST) -m backend
 	if $(VENV)/bin/python -c "import torch" 2>/dev/null; then KERAS_BACKEND=torch $(PYTEST) -m backend; fi
 	KERAS_BACKEND=tensorflow $(PYTEST) --durations=15
+
+# The network that ships, trained anew; about 40 minutes on two cores.
+preset: $(VENV)/bin/python
+	rm -rf build
+	$(VENV)/bin/python -m pip install --quiet .
+	$(VENV)/bin/python -m keras_wcd.training.preset --output models/default --log benchmarks/preset_log.csv
 
 lint: $(VENV)/bin/python
 	$(VENV)/bin/ruff check --fix . && $(VENV)/bin/ruff format .

@@ -41,9 +41,12 @@ class FoldingNet(CompletionModel):
         partial = keras.Input((None, 3), name="partial")
         code = pcn_encoder(partial, encoder, latent)
         steps = int(num_points**0.5 + 0.5)
-        # Axes: cloud, second grid coordinate, first grid coordinate, channels. LiteRT's converter still adds the
-        # lines' products up and stores them for the whole grid (34 MB at 16384 points).
-        grid = ops.reshape(FoldingGrid(steps, 0.5, name="grid")(partial), (1, steps, steps, 2))
+        # A zero that a converter cannot see through: LiteRT's would add up the products of the grid's lines and
+        # store them for the whole grid, 34 MB at 16384 points.
+        zero = ops.minimum(ops.abs(partial[:, :1, :1]), 0)
+        grid = FoldingGrid(steps, 0.5, name="grid")(partial) + ops.cast(zero, keras.config.dtype_policy().compute_dtype)
+        # Axes: cloud, second grid coordinate, first grid coordinate, channels.
+        grid = ops.reshape(grid, (-1, steps, steps, 2))
         first, second = grid[:, :1, :, :1], grid[:, :, :1, 1:]
         code = ops.expand_dims(code, 1)
         widths = (folding, folding, 3)

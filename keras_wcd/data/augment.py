@@ -13,27 +13,32 @@ def generator(seed: int, epoch: int, index: int) -> np.random.Generator:
 
 @dataclass(frozen=True)
 class Augment:
-    r"""Mirror, rotation and scale of both clouds, noise and dropped points of the scan alone.
+    r"""Mirror, stretching, rotation, scale and shift of both clouds, noise and dropped points of the scan alone.
 
-    $$p \mapsto s\,R_y(\theta)\,M\,p, \qquad M \in \{I, \operatorname{diag}(1, 1, -1)\}$$
+    $$p \mapsto s\,R_y(\theta)\,D\,M\,p + t, \qquad M \in \{I, \operatorname{diag}(1, 1, -1)\}$$
 
-    A farthest-point ordered ground truth stays one: all distances change by the same factor.
+    A farthest-point ordered ground truth stays one where all distances change by the same factor; stretching axes by
+    some tenths (D) leaves its prefixes well spread, if no longer exactly farthest.
 
     Attributes:
         mirror: Mirror every second pair, left and right swapped: z changes its sign in PCN's frame.
         rotate_up: Largest angle of the rotation about y, degrees; uniform to either side.
         scale: Smallest and largest factor; its logarithm is uniform.
+        stretch: Largest factor by which one axis grows or shrinks beside the others; its logarithm is uniform.
+        shift: Standard deviation of the common shift along each axis: how far frames are off.
         jitter: Standard deviation of the normal noise on every coordinate of the scan, in units of the frame.
         drop: Largest share of the scan's points that is left out; the share is uniform below it.
 
     Raises:
-        ValueError: for an angle outside 0 to 180, a scale that is not 0 < low <= high, a negative or infinite
-            jitter, a share outside 0 to 1.
+        ValueError: for an angle outside 0 to 180, a scale that is not 0 < low <= high, a stretch below 1, a negative
+            or infinite shift or jitter, a share outside 0 to 1.
     """
 
     mirror: bool = False
     rotate_up: float = 0.0
     scale: tuple[float, float] = (1.0, 1.0)
+    stretch: float = 1.0
+    shift: float = 0.0
     jitter: float = 0.0
     drop: float = 0.0
 
@@ -42,8 +47,11 @@ class Augment:
             raise ValueError(f"rotate_up must lie between 0 and 180 degrees, got {self.rotate_up}")
         if len(self.scale) != 2 or not 0 < self.scale[0] <= self.scale[1] < math.inf:
             raise ValueError(f"scale must be (low, high) with 0 < low <= high, got {self.scale}")
-        if not 0 <= self.jitter < math.inf:
-            raise ValueError(f"jitter must be a finite number and not negative, got {self.jitter}")
+        if not 1 <= self.stretch < math.inf:
+            raise ValueError(f"stretch must be a finite number and at least 1, got {self.stretch}")
+        for name in ("shift", "jitter"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be a finite number and not negative, got {getattr(self, name)}")
         if not 0 <= self.drop < 1:
             raise ValueError(f"drop must be a share from 0 to below 1, got {self.drop}")
 
@@ -56,10 +64,11 @@ class Augment:
         if self.drop:
             lost = int(len(partial) * rng.uniform(0, self.drop))
             partial = partial[np.sort(rng.permutation(len(partial))[lost:])]
-        partial = partial @ linear.T
+        moved = rng.normal(scale=self.shift, size=3).astype(np.float32) if self.shift else np.float32(0)
+        partial = partial @ linear.T + moved
         if self.jitter:
             partial += rng.standard_normal(partial.shape, np.float32) * np.float32(self.jitter)
-        return partial, None if complete is None else np.asarray(complete, np.float32) @ linear.T
+        return partial, None if complete is None else np.asarray(complete, np.float32) @ linear.T + moved
 
     def draw(self, rng: np.random.Generator) -> np.ndarray:
         """The matrix `(3, 3)` of one pair, float32."""
@@ -69,5 +78,7 @@ class Augment:
         factor = math.exp(low + (high - low) * size)
         mirrored = -1.0 if self.mirror and side < 0.5 else 1.0
         cos, sin = math.cos(angle), math.sin(angle)
-        rotation = np.array([[cos, 0, sin * mirrored], [0, 1, 0], [-sin, 0, cos * mirrored]])
-        return (factor * rotation).astype(np.float32)
+        linear = factor * np.array([[cos, 0, sin * mirrored], [0, 1, 0], [-sin, 0, cos * mirrored]])
+        if self.stretch > 1:
+            linear = linear * np.exp(math.log(self.stretch) * rng.uniform(-1, 1, 3))
+        return linear.astype(np.float32)

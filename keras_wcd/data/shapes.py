@@ -1,7 +1,6 @@
 """Shapes8: a procedural data set of the eight PCN categories, made on the spot."""
 
 import os
-from typing import Any
 
 import numpy as np
 
@@ -101,39 +100,6 @@ class Shapes8(PairDataset):
         """The number of every pair's category in `categories`, `(size,)` int32."""
         shapes = np.repeat(np.arange(self._count(split)), self.views)
         return (shapes % len(self.categories)).astype(np.int32)
-
-    def to_tf_data(
-        self,
-        split: str,
-        batch_size: int,
-        *,
-        shuffle: bool | None = None,
-        seed: int = 0,
-        drop_remainder: bool = False,
-    ) -> Any:
-        """A `tf.data.Dataset` of batches (partial `(B, 2048, 3)`, complete `(B, M, 3)`), one pass over a split.
-
-        Args:
-            split: "train", "val" or "test".
-            batch_size: Pairs in a batch.
-            shuffle: Draw a new order at every pass; None does so for "train" only.
-            seed: Of the orders.
-            drop_remainder: Leave out a last batch that is not full, as static shapes need.
-        """
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-        import tensorflow as tf
-
-        views = self.views
-        with tf.device("CPU:0"):
-            partial = tf.constant(self.arrays(split)[0])
-            complete = tf.constant(self._make(split)[1])
-        order = tf.data.Dataset.range(self.size(split))
-        if split == "train" if shuffle is None else shuffle:
-            order = order.shuffle(self.size(split), seed=seed)
-        batches = order.batch(batch_size, drop_remainder=drop_remainder)
-        pairs = batches.map(lambda index: (tf.gather(partial, index), tf.gather(complete, index // views)))
-        return pairs.prefetch(tf.data.AUTOTUNE)
 
     def _count(self, split: str) -> int:
         if split not in self.counts:

@@ -2,7 +2,13 @@
 
 import importlib
 
-_HOMES = {"RECIPES": "recipes", "Recipe": "recipes", "fit": "fitting", "Fitted": "fitting"}
+_HOMES = {
+    "AdversarialTraining": "adversarial",
+    "Fitted": "fitting",
+    "RECIPES": "recipes",
+    "Recipe": "recipes",
+    "fit": "fitting",
+}
 
 __all__ = sorted(_HOMES)
 

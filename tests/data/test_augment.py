@@ -119,8 +119,41 @@ def test_the_arguments_are_left_alone_and_float32_comes_out(pair):
 
 @pytest.mark.parametrize(
     "arguments",
-    [{"rotate_up": 200}, {"scale": (0, 1)}, {"scale": (2, 1)}, {"scale": (1,)}, {"jitter": -1}, {"drop": 1}],
+    [
+        {"rotate_up": 200},
+        {"scale": (0, 1)},
+        {"scale": (2, 1)},
+        {"scale": (1,)},
+        {"jitter": -1},
+        {"drop": 1},
+        {"stretch": 0.9},
+        {"shift": -1},
+    ],
 )
 def test_refuses_what_makes_no_sense(arguments):
     with pytest.raises(ValueError, match=next(iter(arguments))):
         Augment(**arguments)
+
+
+def test_stretches_the_axes_of_the_shape_by_three_factors_in_their_range(pair):
+    factors = []
+    for index in range(100):
+        partial, complete = drawn(Augment(stretch=1.2), pair, index=index)
+        ratio = complete / pair[1]
+        np.testing.assert_allclose(ratio, np.broadcast_to(ratio[0], ratio.shape), rtol=1e-4)
+        np.testing.assert_array_equal(partial, complete[: len(partial)])
+        factors.append(ratio[0])
+    assert 1 / 1.2001 < np.min(factors) < 0.85
+    assert 1.17 < np.max(factors) < 1.2001
+    assert abs(np.corrcoef(np.transpose(factors))[0, 1]) < 0.3
+
+
+def test_shifts_both_clouds_alike(pair):
+    shifts = []
+    for index in range(200):
+        partial, complete = drawn(Augment(shift=0.1), pair, index=index)
+        np.testing.assert_array_equal(partial, complete[: len(partial)])
+        shift = complete - pair[1]
+        np.testing.assert_allclose(shift, np.broadcast_to(shift[0], shift.shape), atol=1e-6)
+        shifts.append(shift[0])
+    assert 0.085 < np.std(shifts) < 0.115
