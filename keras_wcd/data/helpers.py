@@ -4,6 +4,7 @@ The helpers are plain interpreters, as in `workers`. They read one task a line f
 each with a line. A helper that dies takes one task with it and is replaced.
 """
 
+import contextlib
 import importlib
 import json
 import os
@@ -20,8 +21,8 @@ _BOOT = (
     "import json, sys; job = json.loads(sys.stdin.readline()); sys.path[:] = job['path']; "
     "from keras_wcd.data.helpers import serve; serve(job['function'])"
 )
-_PATIENCE = 10
-"""Seconds in which a helper that is told to stop may put its file away."""
+_PATIENCE = 20
+"""Times, half a second each, that a helper is told to stop; it may have a file to put away."""
 
 
 def run(function: str, tasks: list[dict], workers: int) -> Iterator[tuple[int, Any, str | None]]:
@@ -88,7 +89,12 @@ class _Helper:
             self.ended = True
             process = self.process
         if process is not None:
-            process.terminate()
+            # More than once: the import of trimesh swallows whatever is raised in it.
+            for _ in range(_PATIENCE):
+                process.terminate()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(0.5)
+                    break
             self._close()
 
     def _started(self) -> subprocess.Popen:
@@ -113,15 +119,13 @@ class _Helper:
         if process is None:
             return None
         try:
-            process.wait(_PATIENCE)
+            process.wait(1)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
         for stream in (process.stdin, process.stdout):
-            try:
+            with contextlib.suppress(OSError):
                 stream.close()
-            except OSError:
-                continue
         return process.returncode
 
 

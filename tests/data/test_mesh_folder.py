@@ -21,7 +21,8 @@ from keras_wcd.data.formats import read_points
 from keras_wcd.data.making import make_dataset
 from keras_wcd.data.mesh_folder import MeshFolder
 from keras_wcd.data.meshes import Mesh, sample_surface
-from keras_wcd.data.pipeline import to_arrays
+from keras_wcd.data.pcn import PCN
+from keras_wcd.data.pipeline import Batches, to_arrays
 from keras_wcd.data.points import Frame
 from keras_wcd.data.primitives import box, ellipsoid, join, rod
 from keras_wcd.data.scanning import Scanning
@@ -149,9 +150,8 @@ def test_a_data_set_lies_in_the_published_layout(meshes, tmp_path):
 
 
 def test_the_reader_of_pcn_reads_it_back(meshes, tmp_path):
-    pcn = pytest.importorskip("keras_wcd.data.pcn", reason="there is no reader of PCN yet")
     make_dataset(meshes, tmp_path / "out", **SMALL)
-    data, folder = pcn.PCN(tmp_path / "out", views="all"), MeshFolder(meshes, views=2, points=512, workers=1)
+    data, folder = PCN(tmp_path / "out", views="all"), MeshFolder(meshes, views=2, points=512, workers=1)
     for split in data.splits:
         assert data.size(split) == folder.size(split)
         ours = {sample.name: sample for sample in (folder.load(split, i) for i in range(folder.size(split)))}
@@ -209,17 +209,18 @@ def test_a_run_goes_on_where_it_stopped(meshes, tmp_path):
     assert kept.stat().st_mtime_ns == kept_time
 
 
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="there are no groups of processes here")
 def test_interrupting_leaves_no_half_written_file(meshes, tmp_path):
-    code = (
-        "from keras_wcd.data.making import make_dataset; import sys; make_dataset(sys.argv[1], sys.argv[2], views=60)"
-    )
     out = tmp_path / "out"
-    process = subprocess.Popen([sys.executable, "-c", code, meshes, out], stderr=subprocess.PIPE)
+    words = ["make", str(meshes), "-o", str(out), "--views", "80", "--workers", "2"]
+    code = f"from keras_wcd.cli import main; main({['data', *words]})"
+    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, start_new_session=True)
     deadline = time.monotonic() + 60
     while not any(out.rglob("00.pcd")) and time.monotonic() < deadline:
         time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
-    assert b"KeyboardInterrupt" in process.communicate(timeout=30)[1]
+    os.killpg(process.pid, signal.SIGINT)  # What a terminal sends: to the helpers too.
+    assert b"Stopped." in process.communicate(timeout=30)[1]
+    assert process.returncode == 130
     assert not (out / "PCN.json").exists()
     files = list(out.rglob("*.pcd"))
     assert files
@@ -290,6 +291,21 @@ def test_the_pipeline_serves_meshes(meshes, tmp_path):
     sample = folder.load("train", 3)
     assert {*map(tuple, complete[3].tolist())} == {*map(tuple, sample.complete.tolist())}
     assert {*map(tuple, partial[3].tolist())} <= {*map(tuple, sample.partial.tolist())}
+
+
+def test_the_pipeline_draws_the_views_that_the_reader_of_pcn_draws(meshes, tmp_path):
+    make_dataset(meshes, tmp_path / "out", **{**SMALL, "views": 4})
+    data = PCN(tmp_path / "out", views="random")
+    batches = Batches(data, "train", 4, num_points=100, cache_dir=tmp_path / "cache")
+    drawn = set()
+    for epoch in range(4):
+        order, ((partial, complete),) = batches.order(epoch), batches
+        for row, index in enumerate(map(int, order)):
+            sample = data.load("train", index, epoch=epoch)
+            drawn.add(sample.name)
+            assert {*map(tuple, partial[row].tolist())} <= {*map(tuple, sample.partial.tolist())}
+            assert {*map(tuple, complete[row].tolist())} == {*map(tuple, sample.complete.tolist())}
+    assert len(drawn) > 4
 
 
 def test_the_command_answers_in_one_line_and_exits_with_2_where_nothing_is_usable(meshes, tmp_path):
