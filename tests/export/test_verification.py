@@ -128,3 +128,30 @@ def test_every_public_name_resolves_and_is_listed():
     assert set(export.__all__) <= set(dir(export))
     with pytest.raises(AttributeError, match="no attribute 'onnx'"):
         export.onnx  # noqa: B018
+
+
+def waves(factor):
+    """A model whose answer a disturbance of 1e-6 moves by a tenth."""
+    cloud = keras.Input((POINTS, 3))
+    return keras.Model(cloud, keras.layers.Lambda(lambda x: keras.ops.sin(factor * x))(cloud))
+
+
+def test_accepts_what_rounding_does_to_the_model_itself(tmp_path):
+    path = export.to_tflite(waves(1e5 * (1 + 2e-7)), tmp_path / "m.tflite", num_points=POINTS)
+    report = export.verify(waves(1e5), path, export_models.clouds(2))
+    assert report.tolerance < report.largest_distance <= report.rounding_distance
+    assert report.cd_l1 <= report.rounding_cd_l1
+    with pytest.raises(ValueError, match="beyond the tolerance 0.0001"):
+        export.verify(waves(1e5), path, export_models.clouds(2), tolerance=1e-4)
+
+
+def test_refuses_more_than_rounding_does(tmp_path):
+    path = export.to_tflite(waves(1e5 * (1 + 1e-4)), tmp_path / "m.tflite", num_points=POINTS)
+    with pytest.raises(ValueError, match="rounding of the input alone moves the model's answer by"):
+        export.verify(waves(1e5), path, export_models.clouds(2))
+
+
+def test_a_smooth_model_gains_nothing_from_rounding(tmp_path):
+    path = export.to_tflite(waves(1 + 1e-3), tmp_path / "m.tflite", num_points=POINTS)
+    with pytest.raises(ValueError, match=r"moves the model's answer by [1-9](\.\d+)?e-06"):
+        export.verify(waves(1), path, export_models.clouds(2))
