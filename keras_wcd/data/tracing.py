@@ -1,11 +1,12 @@
-"""Visibility by Intel's ray tracer Embree, an extra: quicker than the z-buffer on large meshes."""
+"""Visibility by Intel's ray tracer Embree, an extra: quicker than the z-buffer for many views of a large mesh."""
 
 import importlib.util
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from keras_wcd.data import graphics
+from keras_wcd.data.meshes import Mesh
 
 if TYPE_CHECKING:
     from keras_wcd.data.views import Camera
@@ -30,21 +31,37 @@ def chosen(method: str) -> str:
     return "z_buffer"
 
 
-def first_hits(vertices: np.ndarray, faces: np.ndarray, camera: "Camera") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Face, row and column of every pixel whose ray meets a triangle; vertices `(V, 3)` on the camera's axes.
+def first_hits(mesh: Mesh, rotation: np.ndarray, camera: "Camera") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Face, row and column of every pixel whose ray meets a triangle; the arguments of `views.depth_image`.
 
-    Embree computes in float32: take the depth from the face and not from the tracer.
+    Embree computes in float32: take the depth from the face and not from the tracer. The tree over the triangles is
+    what takes time; that of the last mesh is kept for its other views.
     """
+    row, column = (index.ravel() for index in np.indices((camera.height, camera.width)))
+    if not len(mesh.faces):
+        nothing = np.zeros(0, np.int64)
+        return nothing, nothing, nothing
+    rays = graphics.rays(np.stack([column, row], axis=1), camera, library="numpy")
+    back = np.asarray(rotation, np.float64).T
+    rays = np.ascontiguousarray(graphics.rotate(rays, back, library="numpy"), np.float32)
+    origins = np.tile((back @ (0.0, 0.0, -camera.distance)).astype(np.float32), (len(rays), 1))
+    face = np.asarray(_scene(mesh).run(origins, rays, query="INTERSECT"), np.int64)
+    hit = face >= 0
+    return face[hit], row[hit], column[hit]
+
+
+_last: list[tuple[Mesh, Any]] = []
+
+
+def _scene(mesh: Mesh) -> Any:
+    """Embree's tree over the triangles of a mesh, which must not be changed while it is in use."""
     from embreex.mesh_construction import TriangleMesh
     from embreex.rtcore_scene import EmbreeScene
 
-    row, column = (index.ravel() for index in np.indices((camera.height, camera.width)))
-    if not len(faces):
-        nothing = np.zeros(0, np.int64)
-        return nothing, nothing, nothing
+    for known, scene in list(_last):
+        if known.vertices is mesh.vertices and known.faces is mesh.faces:
+            return scene
     scene = EmbreeScene()
-    TriangleMesh(scene, vertices.astype(np.float32), faces.astype(np.int32))
-    rays = graphics.rays(np.stack([column, row], axis=1), camera, library="numpy").astype(np.float32)
-    face = np.asarray(scene.run(np.zeros_like(rays), rays, query="INTERSECT"), np.int64)
-    hit = face >= 0
-    return face[hit], row[hit], column[hit]
+    TriangleMesh(scene, mesh.vertices.astype(np.float32), mesh.faces.astype(np.int32))
+    _last[:] = [(mesh, scene)]
+    return scene

@@ -80,7 +80,7 @@ def depth_image(
         )
     corners = vertices[mesh.faces]  # (F, 3 corners, 3)
     if tracing.chosen(method) == "embree":
-        face, row, column = tracing.first_hits(vertices, mesh.faces, camera)
+        face, row, column = tracing.first_hits(mesh, rotation, camera)
     else:
         face, row, column = _covered(graphics.project(corners, camera, library=library), camera)
     depth = _depth(corners, face, column, row, camera)
