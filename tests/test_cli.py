@@ -94,7 +94,7 @@ def test_distill_then_train_with_the_winner(tmp_path, monkeypatch):
 
 
 MISTAKES = {
-    "no model": (["complete", "scan.xyz", "-o", "out.ply"], "runs/demo/model.keras: there is no model"),
+    "no model": (["complete", "scan.xyz", "-o", "out.ply", "--model", "no.keras"], "no.keras: there is no model"),
     "no scan": (["complete", "nope.ply", "-o", "out.ply", "--model", "model.keras"], "nope.ply"),
     "no such format": (["complete", "scan.doc", "-o", "out.ply", "--model", "model.keras"], "scan.doc: unknown ext"),
     "broken model": (["complete", "scan.xyz", "-o", "out.ply", "--model", "model.keras"], "model.keras: not a model"),
