@@ -35,3 +35,5 @@ BACKBONES: dict[str, type[CompletionModel]] = {
     "topnet": TopNet,
 }
 """Every network by its key; `BACKBONES[key]()` is its configuration for PCN's data (16384 points)."""
+NETWORKS = {**BACKBONES, "mirrornet": MirrorNet}
+"""The published networks and our own."""

@@ -24,12 +24,12 @@ def train(output, backbone, arguments, dataset, root, shapes, loss, epochs, batc
     load_framework()
     import keras
 
-    from keras_wcd.models import BACKBONES
+    from keras_wcd.models import NETWORKS
     from keras_wcd.training import fit
 
     keras.utils.set_random_seed(seed)
     data = _dataset(dataset, root, shapes)
-    model = entry(BACKBONES, backbone, "--backbone")(**settings(arguments))
+    model = entry(NETWORKS, backbone, "--backbone")(**settings(arguments))
     fitted = fit(
         model,
         data,
