@@ -27,7 +27,8 @@ test: $(VENV)/bin/python
 preset: $(VENV)/bin/python
 	rm -rf build
 	$(VENV)/bin/python -m pip install --quiet .
-	$(VENV)/bin/python -m keras_wcd.training.preset --output models/default --log benchmarks/preset_log.csv
+	cd $(VENV) && bin/python -m keras_wcd.training.preset \
+		--output $(CURDIR)/models/preset-default --log $(CURDIR)/benchmarks/preset_log.csv
 
 lint: $(VENV)/bin/python
 	$(VENV)/bin/ruff check --fix . && $(VENV)/bin/ruff format .

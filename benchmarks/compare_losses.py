@@ -189,9 +189,13 @@ def plot(found, path):
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(1, len(found), figsize=(6 * len(found), 5), squeeze=False, layout="constrained")
+    columns = min(3, len(found))
+    rows = -(-len(found) // columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(5 * columns, 4 * rows), squeeze=False, layout="constrained")
     colors = plt.colormaps["tab20"]
-    for axis, (key, runs) in zip(axes[0], found.items(), strict=True):
+    for axis in axes.flat[len(found) :]:
+        axis.set_axis_off()
+    for axis, (key, runs) in zip(axes.flat, found.items(), strict=False):
         for i, loss in enumerate(LOSSES):
             curves = [curve for curve in runs.get(loss, ()) if len(curve) > 1]
             if curves:
@@ -200,8 +204,12 @@ def plot(found, path):
                 axis.plot(steps, np.mean(curves, axis=0), label=loss, **style)
         axis.set(title=f"{key[0]}, {key[1]}, {key[2]:.0%} outliers", xlabel="step", yscale="log")
         axis.set_ylabel("CD-L1 x 1000, held-out")
-    axes[0][0].legend(fontsize=7, ncols=2)
-    figure.savefig(path, dpi=90)
+        # A loss that does not learn would press all others together.
+        low, high = axis.get_ylim()
+        axis.set_ylim(low, min(high, 6 * low))
+    handles = {label: line for axis in axes.flat for line, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+    figure.legend(handles.values(), handles, loc="outside lower center", ncols=5, fontsize=8)
+    figure.savefig(path, dpi=80)
 
 
 def main():

@@ -80,7 +80,7 @@ def train_preset(
 
 
 @click.command()
-@click.option("-o", "--output", default="models/default", show_default=True, help="Folder of the preset.")
+@click.option("-o", "--output", default="models/preset-default", show_default=True, help="Folder of the preset.")
 @click.option("--log", default="runs/preset/log.csv", show_default=True)
 @click.option("--shapes", default=12288, show_default=True)
 @click.option("--epochs", default=8, show_default=True)
