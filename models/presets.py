@@ -1,13 +1,15 @@
 """Presets: a network with its weights in a folder of two files."""
 
+import contextlib
 import json
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import keras
 
-PRESETS: dict[str, str] = {}
+PRESETS = {"default": "preset-default"}
 """Presets that ship in the package: name -> folder beside this file."""
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
 
@@ -31,7 +33,8 @@ def save(model: keras.Model, path: str | os.PathLike) -> None:
         new = Path(folder) / "new"
         new.mkdir()
         (new / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-        model.save_weights(new / WEIGHTS)
+        with _without_optimizer(model):
+            model.save_weights(new / WEIGHTS)
         old = path.rename(Path(folder) / "old") if path.exists() else None
         try:
             new.rename(path)
@@ -39,6 +42,17 @@ def save(model: keras.Model, path: str | os.PathLike) -> None:
             if old:
                 old.rename(path)
             raise
+
+
+@contextlib.contextmanager
+def _without_optimizer(model: keras.Model) -> Iterator[None]:
+    """Keras writes a compiled model's optimizer beside its weights, two or three times their size."""
+    optimizer = getattr(model, "optimizer", None)
+    model.optimizer = None
+    try:
+        yield
+    finally:
+        model.optimizer = optimizer
 
 
 def load(preset: str | os.PathLike, cls: type[keras.Model]) -> keras.Model:

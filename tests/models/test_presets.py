@@ -68,3 +68,15 @@ def test_missing_weights_are_named(preset):
     (preset / "model.weights.h5").unlink()
     with pytest.raises(ValueError, match=r"has no model\.weights\.h5"):
         CompletionModel.from_preset(preset)
+
+
+def test_holds_no_optimizer_and_leaves_the_model_its_own(tmp_path):
+    model = PCN(**SMALL["pcn"])
+    model.save_to_preset(tmp_path / "plain")
+    model.compile("adam", loss="mse")
+    model.optimizer.build(model.trainable_variables)
+    optimizer = model.optimizer
+    model.save_to_preset(tmp_path / "compiled")
+    sizes = [(tmp_path / name / "model.weights.h5").stat().st_size for name in ("plain", "compiled")]
+    assert sizes[0] == sizes[1]
+    assert model.optimizer is optimizer
