@@ -19,14 +19,15 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 import tensorflow as tf
+from scipy.spatial import KDTree
 
 from keras_wcd.export import benchmark, to_tflite, verify
 from keras_wcd.models import BACKBONES, load_official_weights
 
 RECORDED = {"nsfa": "nsfa_rfa"}
 HEADER = [
-    *("network", "paper", "parameters", "stages"),
-    *("distance to official: median, largest", "forward s", "LiteRT MB", "LiteRT ms", "LiteRT distance"),
+    *("network", "paper", "parameters", "stages", "official weights"),
+    *("distance to official: median, largest; mean as sets", "forward s", "LiteRT MB", "LiteRT ms", "LiteRT distance"),
 ]
 
 
@@ -46,7 +47,7 @@ def noise_of(model, arrays):
 
 
 def parity(model, folder, key):
-    """Median and largest distance of a point to its official place, where recordings exist."""
+    """Official arrays loaded, distances of points to their places, mean distance to the nearest official point."""
     arrays, meta, weights = recorded(folder, key)
     load_official_weights(model, weights)
     inputs = next(name for name in arrays if name.startswith("in/") and arrays[name].shape[-1] == 3)
@@ -57,7 +58,10 @@ def parity(model, folder, key):
         outputs = model(partial, noise=noise_of(model, arrays))
     answer = outputs[-1].numpy()
     same = [a for name, a in arrays.items() if name.startswith("out/") and a.shape == answer.shape]
-    return min((np.linalg.norm(answer - a, axis=-1) for a in same), key=np.median)
+    expected = min(same, key=lambda a: np.median(np.linalg.norm(answer - a, axis=-1)))
+    pairs = zip(answer, expected, strict=True)
+    as_sets = np.mean([KDTree(b).query(a)[0].mean() + KDTree(a).query(b)[0].mean() for a, b in pairs]) / 2
+    return len(weights), np.linalg.norm(answer - expected, axis=-1), as_sets
 
 
 def forward_seconds(model, rounds=5):
@@ -94,10 +98,11 @@ def row(key, folder):
     cells = [key, paper.group(1) if paper else "", f"{sum(int(np.prod(v.shape)) for v in model.trainable_variables):,}"]
     cells.append(" → ".join(str(stage.shape[1]) for stage in model.outputs))
     if folder:
-        distance = parity(model, folder, key)
-        cells.append(f"{np.median(distance):.0e}, {distance.max():.0e}")
+        loaded, distance, as_sets = parity(model, folder, key)
+        cells.append(f"{loaded} arrays loaded")
+        cells.append(f"{np.median(distance):.0e}, {distance.max():.0e}; {as_sets:.0e}")
     else:
-        cells.append("not measured")
+        cells += ["not tried", "not measured"]
     cells.append(f"{forward_seconds(model):.3f}")
     size, latency, distance = exported(model)
     return [*cells, f"{size:.1f}", f"{latency:.0f}", distance]
