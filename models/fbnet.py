@@ -96,7 +96,7 @@ class FBNet(CompletionModel):
             table |= _edge_names(f"{official}.ext", f"{name}/extraction")
             table |= _edge_names(f"{official}.nodeshuffle.edge_conv", f"{name}/shuffle")
             table |= _attention_names(f"{official}.fb_exploit", f"{name}/attention")
-            table[f"{official}.nodeshuffle.mlp.mlp.0"] = f"{name}/children"
+            table[f"{official}.nodeshuffle.mlp.mlp.0"] = f"{name}/split"
             table |= {f"{official}.mlp.mlp.{2 * j}": f"{name}/mlp_{j + 1}" for j in range(2)}
             table |= {f"{official}.mlp_delta.mlp.{2 * j}": f"{name}/offset_{j + 1}" for j in range(3)}
         return table

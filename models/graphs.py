@@ -213,7 +213,7 @@ class FeedbackBlock(Graph):
         self.part("mlp_2", width)
         self.attention = NeighborAttention(width // 2, 2 * width, width, width, 0.0, name="attention", dtype=policy)
         self.shuffle = EdgeConvolution(width * min(factor, 4), max(1, neighbors // 2), name="shuffle", dtype=policy)
-        self.part("children", width * factor)
+        self.part("split", width * factor)
         self.part("offset_1", width)
         self.part("offset_2", width // 2)
         self.part("offset_3", 3, dtype=coordinate_dtype())
@@ -228,7 +228,7 @@ class FeedbackBlock(Graph):
         for layer, channels in (
             (self.mlp_1, 2 * width),
             (self.mlp_2, 2 * width),
-            (self.children, width * min(self.factor, 4)),
+            (self.split, width * min(self.factor, 4)),
             (self.offset_1, width),
             (self.offset_2, width),
             (self.offset_3, width // 2),
@@ -251,7 +251,7 @@ class FeedbackBlock(Graph):
         whole = ops.broadcast_to(ops.max(x, axis=1, keepdims=True), ops.shape(x))
         x = self.mlp_2(ops.leaky_relu(self.mlp_1(ops.concatenate([x, whole], axis=-1)), 0.2))
         x = self._attend(points, x, *inputs[1:], training=training)
-        x = self.children(self.shuffle(x, training=training))
+        x = self.split(self.shuffle(x, training=training))
         x = ops.reshape(x, (-1, points.shape[1] * self.factor, self.width))
         offset = ops.leaky_relu(self.offset_1(x), 0.2)
         offset = self.offset_3(ops.leaky_relu(self.offset_2(offset), 0.2))
