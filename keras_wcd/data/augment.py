@@ -24,10 +24,10 @@ class Augment:
         mirror: Mirror every second pair, left and right swapped: z changes its sign in PCN's frame.
         rotate_up: Largest angle of the rotation about y, degrees; uniform to either side.
         scale: Smallest and largest factor; its logarithm is uniform.
-        stretch: Largest factor by which one axis grows or shrinks beside the others; its logarithm is uniform.
-        shift: Standard deviation of the common shift along each axis: how far frames are off.
         jitter: Standard deviation of the normal noise on every coordinate of the scan, in units of the frame.
         drop: Largest share of the scan's points that is left out; the share is uniform below it.
+        stretch: Largest factor by which one axis grows or shrinks beside the others; its logarithm is uniform.
+        shift: Standard deviation of the common shift along each axis: how far frames are off.
 
     Raises:
         ValueError: for an angle outside 0 to 180, a scale that is not 0 < low <= high, a stretch below 1, a negative
@@ -37,10 +37,10 @@ class Augment:
     mirror: bool = False
     rotate_up: float = 0.0
     scale: tuple[float, float] = (1.0, 1.0)
-    stretch: float = 1.0
-    shift: float = 0.0
     jitter: float = 0.0
     drop: float = 0.0
+    stretch: float = 1.0
+    shift: float = 0.0
 
     def __post_init__(self):
         if not 0 <= self.rotate_up <= 180:

@@ -41,11 +41,12 @@ def stages(model, x):
     return [numpy(stage) for stage in model(x, training=False)]
 
 
-def test_the_table_holds_every_network_that_is_exported():
+def test_the_tables_hold_every_network_that_is_exported():
     exported = {
         value for value in vars(models).values() if inspect.isclass(value) and issubclass(value, CompletionModel)
     }
-    assert set(BACKBONES.values()) == exported - {CompletionModel}
+    assert set(models.NETWORKS.values()) == exported - {CompletionModel}
+    assert set(BACKBONES) == set(models.NETWORKS) - {"mirrornet"}
 
 
 def test_every_network_has_a_fixture_a_parameter_count_and_a_small_size():
