@@ -101,6 +101,8 @@ MISTAKES = {
     "broken tflite": (["complete", "scan.xyz", "-o", "out.ply", "--model", "model.tflite"], "model.tflite"),
     "empty cloud": (["complete", "empty.xyz", "-o", "out.ply", "--model", "model.keras"], "empty.xyz"),
     "unknown loss": (["train", "-o", "t", "--loss", "nope"], "unknown loss 'nope'"),
+    "bad arguments of a loss": (["train", "-o", "t", "--loss", '{"name": "hyper_cd", "beta": 1}'], "--loss wants"),
+    "broken loss": (["train", "-o", "t", "--loss", '{"name": "hyper_cd"'], "--loss wants"),
     "unknown network": (["train", "-o", "t", "--backbone", "nope"], "there is no 'nope'"),
     "bad setting": (["train", "-o", "t", "--set", "x"], "--set wants NAME=VALUE"),
     "unknown family": (["distill", "-o", "d", "--families", "nope"], "nope"),
@@ -129,3 +131,10 @@ def test_every_command_shows_an_example():
     for name, command in main.commands.items():
         assert f"keras-wcd {name}" in run(name, "--help").output, name
         assert command.help
+
+
+def test_a_loss_is_named_with_arguments():
+    from keras_wcd.commands.shared import named_loss
+
+    assert named_loss('{"name": "hyper_cd", "alpha": 1000}').get_config()["alpha"] == 1000
+    assert named_loss("hyper_cd").get_config()["alpha"] == 1

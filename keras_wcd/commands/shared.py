@@ -62,11 +62,18 @@ def settings(pairs: tuple[str, ...]) -> dict:
 
 
 def named_loss(name: str):
-    """A loss by name, or the best of a distillation."""
+    """A loss by name, by name and arguments in JSON, or the best of a distillation."""
     from keras_wcd import losses
 
     if name.endswith(".json"):
         from keras_wcd.distill import DistillationResult
 
         return DistillationResult.from_json(pathlib.Path(name)).loss()
-    return losses.get(name)
+    if not name.startswith("{"):
+        return losses.get(name)
+    try:
+        return losses.get(json.loads(name))
+    except (json.JSONDecodeError, TypeError) as error:
+        raise click.UsageError(
+            f'--loss wants {{"name": "hyper_cd", "alpha": 1000}} or a name, got {name} ({error})'
+        ) from None

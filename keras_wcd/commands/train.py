@@ -14,7 +14,9 @@ from keras_wcd.commands.shared import entry, example, load_framework, named_loss
 @click.option("--dataset", default="shapes8", help="Name of a data set.")
 @click.option("--data", "root", type=click.Path(path_type=pathlib.Path), help="Folder of the data set's files.")
 @click.option("--shapes", default=1600, help="Training shapes of shapes8.")
-@click.option("--loss", default="landau_cd", help="Name of a loss, or a distillation.json: its best.")
+@click.option(
+    "--loss", default="landau_cd", help='Name of a loss, {"name": "hyper_cd", "alpha": 1000}, or a distillation.json.'
+)
 @click.option("--epochs", default=20)
 @click.option("--batch-size", default=16)
 @click.option("--learning-rate", default=1e-3)
