@@ -41,13 +41,16 @@ LOSSES = {
     "logistic_cd": {"name": "logistic_cd"},
     "normal_cd": {"name": "normal_cd"},
     "distilled": None,
-    "bilevel landau": None,
+    "bilevel landau": 1.0,
+    "bilevel landau scale=0.1": 0.1,
 }
 POINTS = {"pcn": (256, 1024), "mirrornet": (2048, 2048)}
 """Points of a scan and of its completion, for each network."""
 RATES = {"pcn": 3e-3, "mirrornet": 1e-3}
 """The highest learning rate of each network."""
 BATCH = 16
+FAILED = 200.0
+"""A run that ends above it has not learned: points drawn at random in the unit box are at 150."""
 SETTING = ("network", "data", "outliers", "steps")
 
 
@@ -133,8 +136,8 @@ def train(job, real):
     rate = keras.optimizers.schedules.CosineDecay(
         0.0, steps - warmup, alpha=0.01, warmup_target=RATES[job["network"]], warmup_steps=warmup
     )
-    if job["loss"] == "bilevel landau":
-        curve = bilevel(model, data, held, steps, rate)
+    if job["loss"].startswith("bilevel"):
+        curve = bilevel(model, data, held, steps, rate, LOSSES[job["loss"]])
     else:
         model.compile(keras.optimizers.Adam(rate), loss=loss_of(job["loss"]), metrics=[CDL1()])
         chunks = {"epochs": job["chunks"], "steps_per_epoch": steps // job["chunks"]}
@@ -143,12 +146,12 @@ def train(job, real):
     return {**job, "curve": [float(v) for v in curve], "seconds": time.perf_counter() - began}
 
 
-def bilevel(model, data, held, steps, rate):
-    """Scale of LandauCD learned from 0.1 on; 40 batches are held back for the upper loss."""
+def bilevel(model, data, held, steps, rate, scale):
+    """Scale of LandauCD learned from `scale` on; 40 batches are held back for the upper loss."""
     from keras_wcd.demo import cd_l1
     from keras_wcd.distill import BilevelTraining
 
-    training = BilevelTraining(model, "landau", scale=0.1, unroll=4, learning_rate=rate, upper_learning_rate=0.02)
+    training = BilevelTraining(model, "landau", scale=scale, unroll=4, learning_rate=rate, upper_learning_rate=0.02)
     lower, upper = data.skip(40).take(steps), data.take(40).cache()
     training.fit(lower, upper, progress=False)
     return [cd_l1(held[1], model.predict(held[0], verbose=0)).mean()]
@@ -164,26 +167,30 @@ def settings(records):
 
 
 def table(runs):
-    """Mean and spread over seeds, best first, and the mean difference from CD-L1 at equal seeds in its own spread."""
-    lines = ["| loss | runs | mean | spread | against CD-L1 |", "|---|---|---|---|---|"]
-    final = {loss: [curve[-1] for curve in curves] for loss, curves in runs.items()}
-    for loss, values in sorted(final.items(), key=lambda item: np.mean(item[1])):
-        spread = f"{np.std(values, ddof=1):.2f}" if len(values) > 1 else ""
-        lines.append(f"| {loss} | {len(values)} | {np.mean(values):.2f} | {spread} | {against(final, loss)} |")
+    """Mean and spread over the seeds that learned, best first, and the mean difference from CD-L1 at equal seeds."""
+    lines = ["| loss | runs | failed | mean | spread | against CD-L1 |", "|---|---|---|---|---|---|"]
+    final = {loss: np.array([curve[-1] for curve in curves]) for loss, curves in runs.items()}
+    learned = {loss: values[values < FAILED] for loss, values in final.items()}
+    for loss, values in sorted(learned.items(), key=lambda item: np.mean(item[1]) if len(item[1]) else np.inf):
+        mean = f"{values.mean():.2f}" if len(values) else ""
+        spread = f"{values.std(ddof=1):.2f}" if len(values) > 1 else ""
+        counts = f"{len(final[loss])} | {len(final[loss]) - len(values) or ''}"
+        lines.append(f"| {loss} | {counts} | {mean} | {spread} | {against(final, loss)} |")
     return "\n".join(lines)
 
 
 def against(final, loss):
-    """Mean difference from CD-L1 over the seeds that both have, with twice its standard error."""
-    pairs = list(zip(final[loss], final.get("cd_l1", ()), strict=False))
-    if loss == "cd_l1" or len(pairs) < 2:
+    """Mean difference from CD-L1 over the seeds at which both learned, with twice its standard error."""
+    pairs = np.array(list(zip(final[loss], final.get("cd_l1", ()), strict=False)))
+    pairs = pairs[(pairs < FAILED).all(axis=1)] if len(pairs) else pairs
+    if loss == "cd_l1" or len(pairs) < 3:
         return ""
-    difference = np.subtract(*np.transpose(pairs))
+    difference = pairs[:, 0] - pairs[:, 1]
     return f"{difference.mean():+.2f} ± {2 * difference.std(ddof=1) / len(pairs) ** 0.5:.2f}"
 
 
 def plot(found, path):
-    """Mean curves of all losses, one panel for each setting."""
+    """Mean curves of the runs that learned, one panel for each setting."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -197,7 +204,7 @@ def plot(found, path):
         axis.set_axis_off()
     for axis, (key, runs) in zip(axes.flat, found.items(), strict=False):
         for i, loss in enumerate(LOSSES):
-            curves = [curve for curve in runs.get(loss, ()) if len(curve) > 1]
+            curves = [curve for curve in runs.get(loss, ()) if len(curve) > 1 and curve[-1] < FAILED]
             if curves:
                 steps = np.linspace(0, key[3], len(curves[0]) + 1)[1:]
                 style = {"color": colors(i % 20), "linestyle": ("-", "--", ":")[i % 3]}
