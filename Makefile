@@ -23,7 +23,7 @@ test: $(VENV)/bin/python
 	if $(VENV)/bin/python -c "import torch" 2>/dev/null; then KERAS_BACKEND=torch $(PYTEST) -m backend; fi
 	KERAS_BACKEND=tensorflow $(PYTEST) --durations=15
 
-# The network that ships, trained anew; about 40 minutes on two cores.
+# The network that ships, trained anew; about 50 minutes.
 preset: $(VENV)/bin/python
 	rm -rf build
 	$(VENV)/bin/python -m pip install --quiet .
