@@ -40,7 +40,8 @@ LOSSES = {
     "weibull_cd": {"name": "weibull_cd"},
     "logistic_cd": {"name": "logistic_cd"},
     "normal_cd": {"name": "normal_cd"},
-    "distilled": None,
+    "distilled": 1.0,
+    "distilled alpha=1e3": 1e3,
     "bilevel landau": 1.0,
     "bilevel landau scale=0.1": 0.1,
 }
@@ -64,11 +65,13 @@ def network(name):
 
 
 def loss_of(name):
-    """A loss of the table."""
+    """A loss of the table; a distilled one has the teacher HyperCD with that alpha."""
     from keras_wcd import losses
     from keras_wcd.distill import distill
 
-    return distill().loss() if name == "distilled" else losses.get(LOSSES[name])
+    if name.startswith("distilled"):
+        return distill(losses.HyperCD(alpha=LOSSES[name])).loss()
+    return losses.get(LOSSES[name])
 
 
 @functools.lru_cache(maxsize=2)

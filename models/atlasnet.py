@@ -11,6 +11,7 @@ from keras import ops
 from keras_wcd.models import draws
 from keras_wcd.models.arguments import positive, widths_of
 from keras_wcd.models.base import CompletionModel
+from keras_wcd.models.initialization import draw_as_pytorch
 from keras_wcd.models.layers import JointDense, batch_norm, mlp
 from keras_wcd.types import Tensor
 
@@ -173,6 +174,10 @@ class AtlasNet(CompletionModel):
         self.hidden = hidden
         self.depth = depth
         self.encoder = encoder
+        draw_as_pytorch(self)
+        for layer in self.layers:
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.gamma.assign(keras.random.normal(layer.gamma.shape, 1.0, 0.02))
 
     def official_weights(self) -> dict[str, str | None]:
         """Modules of `model/model_blocks.py` in the authors' repository."""

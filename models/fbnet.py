@@ -11,6 +11,7 @@ from keras_wcd.models.arguments import positive, widths_of
 from keras_wcd.models.base import CompletionModel
 from keras_wcd.models.graphs import EdgeConvolution, FeedbackBlock, GraphPooling
 from keras_wcd.models.grouping import FarthestPoints, GatherPoints
+from keras_wcd.models.initialization import draw_as_pytorch
 from keras_wcd.models.layers import coordinate_dtype
 
 
@@ -83,6 +84,7 @@ class FBNet(CompletionModel):
         self.width = width
         self.latent = latent
         self.neighbors = neighbors
+        draw_as_pytorch(self)
 
     def official_weights(self) -> dict[str, str | None]:
         """Modules of `PointCompletion/FBNet/FBNet.py` in the release."""

@@ -1,5 +1,6 @@
 """GRNet: Gridding Residual Network for dense point cloud completion (Xie et al., ECCV 2020)."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,6 +9,7 @@ from keras import ops
 
 from keras_wcd.models.arguments import positive, widths_of
 from keras_wcd.models.base import CompletionModel
+from keras_wcd.models.initialization import draw_normal, fan_in, weighted_layers
 from keras_wcd.models.layers import coordinate_dtype
 from keras_wcd.models.volumes import (
     CubicFeatures,
@@ -94,6 +96,9 @@ class GRNet(CompletionModel):
         self.channels = channels
         self.latent = latent
         self.hidden = hidden
+        for layer in weighted_layers(self):
+            dense = isinstance(layer, keras.layers.Dense)
+            draw_normal(layer, 0.01 if dense else math.sqrt(2 / fan_in(layer)))
 
     def official_weights(self) -> dict[str, str | None]:
         """Modules of `models/grnet.py` in the release, of `models/GRNet.py` in PoinTr's repository."""

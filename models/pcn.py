@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_wcd.models.arguments import positive, widths_of
 from keras_wcd.models.base import CompletionModel
+from keras_wcd.models.initialization import draw_as_pytorch
 from keras_wcd.models.layers import PCN_ENCODER, FoldingGrid, mlp, mlp_names, pcn_encoder
 
 
@@ -60,6 +61,7 @@ class PCN(CompletionModel):
         self.encoder = encoder
         self.hidden = hidden
         self.folding = folding
+        draw_as_pytorch(self)
 
     def official_weights(self) -> dict[str, str | None]:
         """Modules of `models/PCN.py` in PoinTr's repository."""

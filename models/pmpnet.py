@@ -9,6 +9,7 @@ from keras import ops
 from keras_wcd.models.arguments import positive, widths_of
 from keras_wcd.models.base import CompletionModel
 from keras_wcd.models.grouping import FarthestPoints, GatherPoints, GroupedDense, Neighbors, ThreeInterpolation
+from keras_wcd.models.initialization import draw_as_pytorch
 from keras_wcd.models.layers import JointDense, batch_norm, mlp
 from keras_wcd.models.noise import PointNoise
 from keras_wcd.models.vector_attention import VectorAttention, attention_names, dense_names
@@ -126,6 +127,7 @@ class PMPNet(CompletionModel):
         self.point_noise = point_noise
         self.moving_weight = float(moving_weight)
         self.seed = seed
+        draw_as_pytorch(self)
 
     def official_weights(self) -> dict[str, str | None]:
         """Modules of `models/model.py` in the release; the last convolution's normalization is never used."""

@@ -1,5 +1,6 @@
 """PointAttN: You Only Need Attention for Point Cloud Completion (Wang et al., AAAI 2024)."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from keras_wcd.models.arguments import positive, widths_of
 from keras_wcd.models.attention import attend
 from keras_wcd.models.base import CompletionModel
 from keras_wcd.models.grouping import FarthestPoints, GatherPoints
+from keras_wcd.models.initialization import clear_bias, draw_as_pytorch, draw_uniform, fan_in, weighted_layers
 from keras_wcd.models.layers import JointDense, coordinate_dtype
 from keras_wcd.models.splitting import Splitting
 from keras_wcd.types import Tensor
@@ -74,6 +76,13 @@ class PointAttN(CompletionModel):
         self.width = width
         self.heads = heads
         self.hidden = hidden
+        draw_as_pytorch(self)
+        # PyTorch's attention draws its projections by Glorot's rule, as one matrix of 3 * C columns.
+        for layer in weighted_layers(self):
+            if layer.name.endswith(tuple(f"_{part}" for part in PARTS)):
+                draw_uniform(layer, math.sqrt(6 / (4 * fan_in(layer))))
+            elif layer.name.endswith("_out"):
+                clear_bias(layer)
 
     def adapt_official(self, weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """PyTorch packs the projections of queries, keys and values into one array."""

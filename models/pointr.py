@@ -1,5 +1,6 @@
 """PoinTr: Diverse Point Cloud Completion with Geometry-Aware Transformers (Yu et al., ICCV 2021)."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from keras_wcd.models.attention import attend
 from keras_wcd.models.base import CompletionModel
 from keras_wcd.models.edges import EdgeDense
 from keras_wcd.models.grouping import FarthestPoints, GatherPoints, Neighbors
+from keras_wcd.models.initialization import draw_as_pytorch, draw_normal, weighted_layers
 from keras_wcd.models.layers import FoldingGrid, JointDense, coordinate_dtype, mlp, mlp_names
 from keras_wcd.types import Tensor
 
@@ -22,6 +24,10 @@ NEAREST = 8
 """Neighbours that the first blocks of the transformer look at."""
 SLOPE = 0.2
 """Slope of the leaky ReLU below zero."""
+DEVIATION = 0.02
+"""Standard deviation of the first weights of the transformer's linear layers."""
+CONVOLUTIONS = ("group_0", "position_", "proxy_", "code_", "query_")
+"""What the names of the layers begin with that are one-dimensional convolutions in the release."""
 
 
 @keras.saving.register_keras_serializable("keras_wcd")
@@ -103,6 +109,17 @@ class PoinTr(CompletionModel):
         self.depth = depth
         self.latent = latent
         self.folding = folding
+        draw_as_pytorch(self)
+        self._draw_transformer()
+
+    def _draw_transformer(self) -> None:
+        """The release's own first weights: its linear layers with deviation 0.02, its convolutions by Glorot's rule."""
+        names = {name for module, name in self.official_weights().items() if module.startswith("base_model.")}
+        for layer in weighted_layers(self, names):
+            if layer.name.startswith(CONVOLUTIONS):
+                draw_normal(layer, math.sqrt(2 / sum(layer.kernel.shape)))
+            elif not layer.name.startswith("group_"):
+                draw_normal(layer, DEVIATION)
 
     def official_weights(self) -> dict[str, str | None]:
         """Modules of `models/PoinTr.py` and `models/Transformer.py` in the authors' repository."""

@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_wcd.models.arguments import positive, widths_of
 from keras_wcd.models.base import CompletionModel
+from keras_wcd.models.initialization import draw_as_pytorch
 from keras_wcd.models.layers import PCN_ENCODER, mlp, mlp_names, pcn_encoder
 from keras_wcd.types import Tensor
 
@@ -62,6 +63,7 @@ class TopNet(CompletionModel):
         self.latent = latent
         self.encoder = encoder
         self.root = root
+        draw_as_pytorch(self)
 
     def official_weights(self) -> dict[str, str | None]:
         """Modules of `models/TopNet.py` in PoinTr's repository."""
