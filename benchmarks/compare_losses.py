@@ -45,9 +45,9 @@ LOSSES = {
     "bilevel landau": 1.0,
     "bilevel landau scale=0.1": 0.1,
 }
-POINTS = {"pcn": (256, 1024), "mirrornet": (2048, 2048)}
+POINTS = {"pcn": (256, 1024), "pcn_glorot": (256, 1024), "mirrornet": (2048, 2048)}
 """Points of a scan and of its completion, for each network."""
-RATES = {"pcn": 3e-3, "mirrornet": 1e-3}
+RATES = {"pcn": 3e-3, "pcn_glorot": 3e-3, "mirrornet": 1e-3}
 """The highest learning rate of each network."""
 BATCH = 16
 FAILED = 200.0
@@ -56,12 +56,17 @@ SETTING = ("network", "data", "outliers", "steps")
 
 
 def network(name):
-    """A small PCN of 1024 points, or a narrower MirrorNet (the network that ships)."""
+    """A small PCN of 1024 points, also from Keras's usual first weights, or a narrower MirrorNet (what ships)."""
     from keras_wcd.models import PCN, MirrorNet
+    from keras_wcd.models.initialization import draw_uniform, weighted_layers
 
     if name == "mirrornet":
         return MirrorNet(width=96)
-    return PCN(num_coarse=256, grid_size=2, latent=256, encoder=(32, 64, 128), hidden=256, folding=64)
+    model = PCN(num_coarse=256, grid_size=2, latent=256, encoder=(32, 64, 128), hidden=256, folding=64)
+    if name == "pcn_glorot":
+        for layer in weighted_layers(model):
+            draw_uniform(layer, (6 / sum(layer.kernel.shape)) ** 0.5)
+    return model
 
 
 def loss_of(name):
@@ -199,7 +204,7 @@ def plot(found, path):
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    columns = min(3, len(found))
+    columns = min(4, len(found))
     rows = -(-len(found) // columns)
     figure, axes = plt.subplots(rows, columns, figsize=(5 * columns, 4 * rows), squeeze=False, layout="constrained")
     colors = plt.colormaps["tab20"]
