@@ -51,4 +51,4 @@ def draw_normal(layer: keras.layers.Layer, deviation: float) -> None:
 def clear_bias(layer: keras.layers.Layer) -> None:
     """Make the bias zero, where there is one."""
     if getattr(layer, "bias", None) is not None:
-        layer.bias.assign(keras.ops.zeros_like(layer.bias))
+        layer.bias.assign(keras.ops.zeros(layer.bias.shape, layer.bias.dtype))
