@@ -89,7 +89,6 @@ def test_grnet_draws_as_its_release_does():
         assert kernel.std() == pytest.approx(expected, rel=0.2), name
 
 
-@pytest.mark.backend
 @pytest.mark.parametrize("key", sorted(BACKBONES))
 def test_one_seed_gives_one_network(key):
     first, same, other = (drawn(key, seed).get_weights() for seed in (3, 3, 4))
