@@ -147,7 +147,7 @@ SMALL = {
     "seedformer": {
         "up_factors": (1, 2),
         "latent": 16,
-        "width": 8,
+        "width": 16,
         "attention": 4,
         "num_coarse": 32,
         "patches": (32, 16),
@@ -157,7 +157,7 @@ SMALL = {
     "snowflakenet": {
         "up_factors": (1, 2),
         "latent": 16,
-        "width": 8,
+        "width": 16,
         "attention": 4,
         "num_seeds": 16,
         "num_coarse": 32,

@@ -212,7 +212,7 @@ def test_a_run_goes_on_where_it_stopped(meshes, tmp_path):
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="there are no groups of processes here")
 def test_interrupting_leaves_no_half_written_file(meshes, tmp_path):
     out = tmp_path / "out"
-    words = ["make", str(meshes), "-o", str(out), "--views", "80", "--workers", "2"]
+    words = ["make", str(meshes), "-o", str(out), "--views", "2000", "--workers", "2"]
     code = f"from keras_wcd.cli import main; main({['data', *words]})"
     process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, start_new_session=True)
     deadline = time.monotonic() + 60
