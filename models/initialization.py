@@ -1,4 +1,4 @@
-"""First weights as the official releases draw them, so that a training starts where the published ones did."""
+"""First weights as the official releases, or their frameworks, draw them: trainings start where published ones did."""
 
 import math
 from collections.abc import Iterable, Iterator

@@ -180,7 +180,7 @@ def _sample_in_loop(points: Tensor, count: int, rule: str) -> Tensor:
 def _choose_next(k: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     """Slot `k` of the sample; all is passed by `state`, so that JAX compiles the loop once per shape.
 
-    Coordinates come as rows of their own: taken from `points` in the loop, they cost LiteRT 15 to 24 times as much.
+    Coordinates come as rows of their own: slicing them from `points` in the loop costs LiteRT many times the rest.
     """
     chosen, distance, points, x, y, z, slots = state
     # Slots from k on still hold the choice before: the last slot is always the latest choice.

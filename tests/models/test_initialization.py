@@ -21,8 +21,8 @@ def named(model):
     return {layer.name: layer for layer in weighted_layers(model)}
 
 
-def deviations(layers):
-    """Standard deviation of the kernels together, each in units of its own 1 / sqrt(fan in)."""
+def in_units_of_the_limit(layers):
+    """The entries of all kernels, each in units of its own 1 / sqrt(fan in)."""
     kernels = [numpy(layer.kernel) for layer in layers]
     return np.concatenate([kernel.ravel() * np.prod(kernel.shape[:-1]) ** 0.5 for kernel in kernels])
 
@@ -30,7 +30,7 @@ def deviations(layers):
 @pytest.mark.parametrize("key", WITH_PYTORCH_DEFAULTS)
 def test_kernels_and_biases_are_uniform_within_one_over_the_root_of_the_fan(key):
     layers = list(weighted_layers(drawn(key)))
-    values = deviations(layers)
+    values = in_units_of_the_limit(layers)
     assert 0.99 < np.abs(values).max() <= 1 + 1e-6
     assert abs(values.std() - 3**-0.5) < 0.02
     for layer in layers:
@@ -102,6 +102,8 @@ def test_one_seed_gives_one_network(key):
 def test_first_predictions_lie_where_every_loss_pulls_towards_the_truth(key, seed):
     scans = np.random.default_rng(seed).uniform(-0.3, 0.3, (4, SMALL[key]["num_input"], 3)).astype("float32")
     predicted = numpy(drawn(key, seed)(scans, training=True)[-1])
+    if key == "pointr":  # Its cloud ends with the scan itself.
+        predicted = predicted[:, : -scans.shape[1]]
     distances = np.concatenate([KDTree(scan).query(cloud)[0] for scan, cloud in zip(scans, predicted, strict=True)])
     # LandauCD falls beyond 2.24 diagonals of the frame.
     assert np.median(distances) < 0.9
