@@ -58,7 +58,7 @@ SETTING = ("network", "data", "outliers", "steps")
 def network(name):
     """A small PCN of 1024 points, also from Keras's usual first weights, or a narrower MirrorNet (what ships)."""
     from keras_wcd.models import PCN, MirrorNet
-    from keras_wcd.models.initialization import draw_uniform, weighted_layers
+    from keras_wcd.models.weights.initialization import draw_uniform, weighted_layers
 
     if name == "mirrornet":
         return MirrorNet(width=96)

@@ -13,7 +13,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 from keras_wcd.distill import DistanceDistribution, distill
 from keras_wcd.distill.gradients import profile_gradient
 from keras_wcd.distill.grids import resolve
-from keras_wcd.distill.matching import objectives
+from keras_wcd.distill.objective import objectives
 from keras_wcd.losses import CD, HyperCD, WeightedCD
 
 SETTINGS = {

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tests"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tests" / "helpers"))
 
 from fuzzing import EXTENSIONS, inputs, memory_limit, try_to_read
 from hypothesis import HealthCheck, Phase, given, seed, settings

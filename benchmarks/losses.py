@@ -18,7 +18,7 @@ import tensorflow as tf
 from pykdtree.kdtree import KDTree
 from scipy.spatial import cKDTree
 
-from keras_wcd.export.benchmarking import peak_memory
+from keras_wcd.export.timing import peak_memory
 from keras_wcd.losses import CD, LandauCD
 from keras_wcd.ops import neighbors
 

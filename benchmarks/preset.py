@@ -11,7 +11,7 @@ import argparse
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from keras_wcd.data.dataset import PairDataset, Sample
+from keras_wcd.data.contract import PairDataset, Sample
 from keras_wcd.evaluation import evaluate
 from keras_wcd.models import CompletionModel
 

@@ -7,9 +7,9 @@ called as a function is: importing the one would hide the other.
 import importlib
 
 _HOMES = {
-    "Benchmark": "benchmarking",
+    "Benchmark": "timing",
     "Verification": "verification",
-    "benchmark": "benchmarking",
+    "benchmark": "timing",
     "operators": "opcodes",
     "runtime": None,
     "to_saved_model": "savedmodel",

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import keras
 
-from keras_wcd.export.files import folder_target, replacing
 from keras_wcd.export.graph import batch_size, serving_function
 from keras_wcd.export.quiet import quiet
+from keras_wcd.export.targets import folder_target, replacing
 from keras_wcd.ops import device_only
 
 

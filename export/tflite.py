@@ -8,12 +8,12 @@ from pathlib import Path
 import keras
 
 from keras_wcd.export.clouds import each_cloud
-from keras_wcd.export.files import file_target, replacing
 from keras_wcd.export.graph import LOOPS, graph_operators, serving_function
 from keras_wcd.export.metadata import describe, embed
 from keras_wcd.export.opcodes import foreign
 from keras_wcd.export.quiet import quiet
 from keras_wcd.export.savedmodel import write_archive
+from keras_wcd.export.targets import file_target, replacing
 
 QUANTIZATIONS = (None, "float16", "dynamic", "int8")
 

@@ -9,10 +9,10 @@ import numpy as np
 from scipy.spatial import KDTree
 
 from keras_wcd.export.clouds import each_cloud, flat
-from keras_wcd.export.files import is_saved_model
 from keras_wcd.export.graph import answer
 from keras_wcd.export.quiet import quiet
 from keras_wcd.export.runtime import Model, as_cloud, read_metadata
+from keras_wcd.export.targets import is_saved_model
 
 TOLERANCES = {None: 1e-4, "float16": 1e-2, "dynamic": 5e-2, "int8": 1e-1}
 """By quantization, the largest distance accepted; the frame's bounding box has diagonal 1."""

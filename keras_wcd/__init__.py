@@ -8,7 +8,7 @@ import importlib
 __version__ = "0.1.0"
 
 _SUBPACKAGES = (
-    *("data", "distill", "export", "losses", "metrics", "models", "ops", "pictures", "plotting", "training"),
+    *("data", "distill", "export", "losses", "metrics", "models", "ops", "training", "visual"),
     "weighting",
 )
 _LOSSES = (

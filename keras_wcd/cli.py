@@ -7,11 +7,11 @@ import click
 
 from keras_wcd.commands.complete import complete
 from keras_wcd.commands.data import data
+from keras_wcd.commands.data_make import make
 from keras_wcd.commands.demo import demo
 from keras_wcd.commands.distill import distill
 from keras_wcd.commands.evaluate import evaluate
 from keras_wcd.commands.export import bench, export
-from keras_wcd.commands.make import make
 from keras_wcd.commands.train import train
 
 

@@ -15,10 +15,10 @@ from keras_wcd.export import benchmark, to_tflite, verify
 from keras_wcd.metrics import CDL1
 from keras_wcd.models import PCN
 from keras_wcd.ops.sampling import farthest_point_indices
-from keras_wcd.pictures import clouds_png, curves_png
-from keras_wcd.report import Report
 from keras_wcd.training.callbacks import save_model
-from keras_wcd.training.fitting import Fitted, fit
+from keras_wcd.training.loop import Fitted, fit
+from keras_wcd.visual.pictures import clouds_png, curves_png
+from keras_wcd.visual.report import Report
 
 SHOWN = 8
 """Held-out scans that are completed, drawn and written."""

@@ -2,7 +2,6 @@
 
 from keras_wcd.models.atlasnet import AtlasNet as AtlasNet
 from keras_wcd.models.base import CompletionModel as CompletionModel
-from keras_wcd.models.convert import load_official_weights as load_official_weights
 from keras_wcd.models.crn import CRN as CRN
 from keras_wcd.models.crn_discriminator import PatchDiscriminator as PatchDiscriminator
 from keras_wcd.models.fbnet import FBNet as FBNet
@@ -18,6 +17,7 @@ from keras_wcd.models.presets import PRESETS as PRESETS
 from keras_wcd.models.seedformer import SeedFormer as SeedFormer
 from keras_wcd.models.snowflakenet import SnowflakeNet as SnowflakeNet
 from keras_wcd.models.topnet import TopNet as TopNet
+from keras_wcd.models.weights.convert import load_official_weights as load_official_weights
 
 BACKBONES: dict[str, type[CompletionModel]] = {
     "atlasnet": AtlasNet,

@@ -8,11 +8,11 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_wcd.models import draws
 from keras_wcd.models.arguments import positive, widths_of
 from keras_wcd.models.base import CompletionModel
-from keras_wcd.models.initialization import draw_as_pytorch
-from keras_wcd.models.layers import JointDense, batch_norm, mlp
+from keras_wcd.models.layers import draws
+from keras_wcd.models.layers.mlp import JointDense, batch_norm, mlp
+from keras_wcd.models.weights.initialization import draw_as_pytorch
 from keras_wcd.types import Tensor
 
 DIMENSIONS = {"square": 2, "sphere": 3}

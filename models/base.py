@@ -9,8 +9,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_wcd.models import completion, draws, presets, stages
+from keras_wcd.models import inference, presets, stages
 from keras_wcd.models.arguments import positive
+from keras_wcd.models.layers import draws
 from keras_wcd.ops import device_only
 from keras_wcd.types import Tensor
 
@@ -195,7 +196,7 @@ class CompletionModel(keras.Model):
             ValueError: for points of another shape, empty or not finite, for a wrong `normalize` or `box`,
                 and for a network whose weights are not finite.
         """
-        return completion.complete(
+        return inference.complete(
             self.predict_on_batch,
             points,
             self.num_input,

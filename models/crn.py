@@ -8,11 +8,11 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_wcd.models import draws
 from keras_wcd.models.arguments import positive, widths_of
 from keras_wcd.models.base import CompletionModel
-from keras_wcd.models.grouping import FarthestPoints, GatherPoints
-from keras_wcd.models.layers import JointDense, coordinate_dtype, mlp
+from keras_wcd.models.layers import draws
+from keras_wcd.models.layers.grouping import FarthestPoints, GatherPoints
+from keras_wcd.models.layers.mlp import JointDense, coordinate_dtype, mlp
 from keras_wcd.types import Tensor
 
 EXTENT = 0.2

@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 
 from keras_wcd.models.arguments import positive, widths_of
-from keras_wcd.models.grouping import FarthestPoints, GatherPoints, Neighbors
+from keras_wcd.models.layers.grouping import FarthestPoints, GatherPoints, Neighbors
 from keras_wcd.types import Tensor
 
 

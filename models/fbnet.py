@@ -9,10 +9,10 @@ from keras import ops
 
 from keras_wcd.models.arguments import positive, widths_of
 from keras_wcd.models.base import CompletionModel
-from keras_wcd.models.graphs import EdgeConvolution, FeedbackBlock, GraphPooling
-from keras_wcd.models.grouping import FarthestPoints, GatherPoints
-from keras_wcd.models.initialization import draw_as_pytorch
-from keras_wcd.models.layers import coordinate_dtype
+from keras_wcd.models.layers.edge_convolution import EdgeConvolution, FeedbackBlock, GraphPooling
+from keras_wcd.models.layers.grouping import FarthestPoints, GatherPoints
+from keras_wcd.models.layers.mlp import coordinate_dtype
+from keras_wcd.models.weights.initialization import draw_as_pytorch
 
 
 @keras.saving.register_keras_serializable("keras_wcd")

@@ -9,9 +9,8 @@ from keras import ops
 
 from keras_wcd.models.arguments import positive, widths_of
 from keras_wcd.models.base import CompletionModel
-from keras_wcd.models.initialization import draw_normal, fan_in, weighted_layers
-from keras_wcd.models.layers import coordinate_dtype
-from keras_wcd.models.volumes import (
+from keras_wcd.models.layers.mlp import coordinate_dtype
+from keras_wcd.models.layers.volumes import (
     CubicFeatures,
     Gridding,
     GriddingReverse,
@@ -19,6 +18,7 @@ from keras_wcd.models.volumes import (
     convolved_down,
     convolved_up,
 )
+from keras_wcd.models.weights.initialization import draw_normal, fan_in, weighted_layers
 
 CHILDREN = 8
 

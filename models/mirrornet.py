@@ -7,10 +7,10 @@ import numpy as np
 from keras import ops
 
 from keras_wcd.models.arguments import positive
-from keras_wcd.models.attention import attend
 from keras_wcd.models.base import CompletionModel
-from keras_wcd.models.grouping import FarthestPoints, GatherPoints, Neighbors
-from keras_wcd.models.layers import JointDense, coordinate_dtype
+from keras_wcd.models.layers.attention import attend
+from keras_wcd.models.layers.grouping import FarthestPoints, GatherPoints, Neighbors
+from keras_wcd.models.layers.mlp import JointDense, coordinate_dtype
 from keras_wcd.types import Tensor
 
 CHILDREN = 4

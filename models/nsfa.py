@@ -7,11 +7,11 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_wcd.models import draws
 from keras_wcd.models.arguments import positive, widths_of
 from keras_wcd.models.base import CompletionModel
-from keras_wcd.models.grouping import FarthestPoints, GatherPoints, GroupedDense, Neighbors, ThreeInterpolation
-from keras_wcd.models.layers import FoldingGrid, coordinate_dtype, mlp
+from keras_wcd.models.layers import draws
+from keras_wcd.models.layers.grouping import FarthestPoints, GatherPoints, GroupedDense, Neighbors, ThreeInterpolation
+from keras_wcd.models.layers.mlp import FoldingGrid, coordinate_dtype, mlp
 from keras_wcd.types import Tensor
 
 RADII = (0.05, 0.1, 0.2, 0.3, 0.4)

@@ -8,11 +8,11 @@ from keras import ops
 
 from keras_wcd.models.arguments import positive, widths_of
 from keras_wcd.models.base import CompletionModel
-from keras_wcd.models.grouping import FarthestPoints, GatherPoints, GroupedDense, Neighbors, ThreeInterpolation
-from keras_wcd.models.initialization import draw_as_pytorch
-from keras_wcd.models.layers import JointDense, batch_norm, mlp
-from keras_wcd.models.noise import PointNoise
-from keras_wcd.models.vector_attention import VectorAttention, attention_names, dense_names
+from keras_wcd.models.layers.grouping import FarthestPoints, GatherPoints, GroupedDense, Neighbors, ThreeInterpolation
+from keras_wcd.models.layers.mlp import JointDense, batch_norm, mlp
+from keras_wcd.models.layers.noise import PointNoise
+from keras_wcd.models.layers.vector_attention import VectorAttention, attention_names, dense_names
+from keras_wcd.models.weights.initialization import draw_as_pytorch
 from keras_wcd.types import Tensor
 
 RADII = (0.2, 0.4)

@@ -9,12 +9,12 @@ import numpy as np
 from keras import ops
 
 from keras_wcd.models.arguments import positive, widths_of
-from keras_wcd.models.attention import attend
 from keras_wcd.models.base import CompletionModel
-from keras_wcd.models.grouping import FarthestPoints, GatherPoints
-from keras_wcd.models.initialization import clear_bias, draw_as_pytorch, draw_uniform, fan_in, weighted_layers
-from keras_wcd.models.layers import JointDense, coordinate_dtype
-from keras_wcd.models.splitting import Splitting
+from keras_wcd.models.layers.attention import attend
+from keras_wcd.models.layers.grouping import FarthestPoints, GatherPoints
+from keras_wcd.models.layers.mlp import JointDense, coordinate_dtype
+from keras_wcd.models.layers.splitting import Splitting
+from keras_wcd.models.weights.initialization import clear_bias, draw_as_pytorch, draw_uniform, fan_in, weighted_layers
 from keras_wcd.types import Tensor
 
 LEVELS = 3

@@ -8,12 +8,12 @@ import keras
 from keras import ops
 
 from keras_wcd.models.arguments import positive, widths_of
-from keras_wcd.models.attention import attend
 from keras_wcd.models.base import CompletionModel
-from keras_wcd.models.edges import EdgeDense
-from keras_wcd.models.grouping import FarthestPoints, GatherPoints, Neighbors
-from keras_wcd.models.initialization import draw_as_pytorch, draw_normal, weighted_layers
-from keras_wcd.models.layers import FoldingGrid, JointDense, coordinate_dtype, mlp, mlp_names
+from keras_wcd.models.layers.attention import attend
+from keras_wcd.models.layers.edges import EdgeDense
+from keras_wcd.models.layers.grouping import FarthestPoints, GatherPoints, Neighbors
+from keras_wcd.models.layers.mlp import FoldingGrid, JointDense, coordinate_dtype, mlp, mlp_names
+from keras_wcd.models.weights.initialization import draw_as_pytorch, draw_normal, weighted_layers
 from keras_wcd.types import Tensor
 
 GROUPER = (32, 64, 64, 128)

@@ -9,9 +9,8 @@ from keras import ops
 
 from keras_wcd.models.arguments import positive, widths_of
 from keras_wcd.models.base import CompletionModel
-from keras_wcd.models.initialization import draw_as_pytorch
-from keras_wcd.models.layers import mlp, mlp_names
-from keras_wcd.models.point_encoder import (
+from keras_wcd.models.layers.mlp import mlp, mlp_names
+from keras_wcd.models.layers.point_encoder import (
     farthest,
     moved,
     point_encoder,
@@ -20,13 +19,14 @@ from keras_wcd.models.point_encoder import (
     seed_cloud_names,
     surroundings,
 )
-from keras_wcd.models.vector_attention import (
+from keras_wcd.models.layers.vector_attention import (
     VectorAttention,
     attention_names,
     dense_names,
     residual_mlp,
     residual_mlp_names,
 )
+from keras_wcd.models.weights.initialization import draw_as_pytorch
 from keras_wcd.ops import gather_points, knn
 from keras_wcd.types import Tensor
 

@@ -8,8 +8,8 @@ from keras import ops
 
 from keras_wcd.models.arguments import positive, widths_of
 from keras_wcd.models.base import CompletionModel
-from keras_wcd.models.initialization import draw_as_pytorch
-from keras_wcd.models.layers import PCN_ENCODER, mlp, mlp_names, pcn_encoder
+from keras_wcd.models.layers.mlp import PCN_ENCODER, mlp, mlp_names, pcn_encoder
+from keras_wcd.models.weights.initialization import draw_as_pytorch
 from keras_wcd.types import Tensor
 
 

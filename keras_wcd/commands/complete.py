@@ -30,7 +30,7 @@ PATH = click.Path(path_type=pathlib.Path)
 def complete(scan, output, model, normalize, html, picture, suffix, overwrite, **settings):
     """Complete SCAN, a file or a folder of files, in its own units and place."""
     load_framework()
-    from keras_wcd.completing import complete_file, complete_folder, write_views
+    from keras_wcd.complete import complete_file, complete_folder, write_views
 
     settings["normalize"] = None if normalize == "none" else normalize
     if not scan.is_dir():

@@ -4,7 +4,7 @@ import pathlib
 
 import click
 
-from keras_wcd.commands.make import make
+from keras_wcd.commands.data_make import make
 from keras_wcd.commands.shared import example
 
 SHOWN = 20
@@ -27,7 +27,7 @@ def check(root, dataset):
 
     Nothing is downloaded: docs/data.md says where each data set is to be had.
     """
-    from keras_wcd.data.checking import check_tree, guess_datasets
+    from keras_wcd.data.datasets.check import check_tree, guess_datasets
 
     reports = [check_tree(root, name, progress=True) for name in ([dataset] if dataset else guess_datasets(root))]
     for report in reports:

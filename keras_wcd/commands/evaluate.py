@@ -34,7 +34,7 @@ def evaluate(
     if paper and "cd_l1" not in metrics.split(","):
         raise click.UsageError("--paper compares CD-L1: name cd_l1 in --metrics")
     load_framework()
-    from keras_wcd.completing import find_model, load_model
+    from keras_wcd.complete import find_model, load_model
     from keras_wcd.data import open_dataset
     from keras_wcd.evaluation import evaluate, paper_table
 

@@ -17,7 +17,7 @@ from keras_wcd.commands.shared import example, load_framework
 def export(model, output, quantization, points):
     """Write a model as LiteRT file (.tflite) or as SavedModel folder."""
     load_framework()
-    from keras_wcd.completing import find_model, load_model
+    from keras_wcd.complete import find_model, load_model
     from keras_wcd.export import to_saved_model, to_tflite
 
     network = load_model(find_model(model))

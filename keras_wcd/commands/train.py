@@ -47,7 +47,7 @@ def train(output, backbone, arguments, dataset, root, shapes, loss, epochs, batc
 
 def _dataset(name, root, shapes):
     """A data set to train on, or an error that says why it is none."""
-    from keras_wcd.data.datasets import DATASETS, open_dataset
+    from keras_wcd.data.datasets.table import DATASETS, open_dataset
 
     entry(DATASETS, name, "--dataset")
     if name == "shapes8":

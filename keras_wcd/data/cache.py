@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_wcd.data.files import atomic_write
+from keras_wcd.data.io.limits import atomic_write
 
 VARIABLE = "KERAS_WCD_CACHE"
 

@@ -8,11 +8,11 @@ import numpy as np
 from keras import ops
 from tqdm import tqdm
 
-from keras_wcd import plotting
 from keras_wcd import weighting as weightings
 from keras_wcd.distill.gradients import require_tensorflow
 from keras_wcd.losses import CD, AbstractProfile, WeightedCD
 from keras_wcd.types import Tensor
+from keras_wcd.visual import plots
 from keras_wcd.weighting import Weighting
 
 SCALE = "scale"
@@ -141,7 +141,7 @@ class BilevelTraining:
         """Draw the learned parameters and the upper loss over the upper steps, as PNG or SVG."""
         if not self.history["upper"]:
             raise ValueError("there is nothing to plot before fit")
-        plotting.histories({name: self.history[name] for name in ("upper", *self._learn)}, path, "upper step")
+        plots.histories({name: self.history[name] for name in ("upper", *self._learn)}, path, "upper step")
 
     def hypergradient(self, batches: Sequence[tuple], held_back: tuple) -> tuple[list[Tensor], dict]:
         r"""$dU/d\log\lambda$ after `len(batches)` lower steps from the network as it stands, and where they lead."""

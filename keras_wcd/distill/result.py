@@ -8,12 +8,12 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_wcd import plotting
 from keras_wcd.distill.distances import DistanceDistribution
 from keras_wcd.distill.gradients import profile_gradient
 from keras_wcd.distill.teachers import teacher_gradient, teacher_name
 from keras_wcd.files import replacing
 from keras_wcd.losses import WeightedCD
+from keras_wcd.visual import plots
 from keras_wcd.weighting import Weighting
 
 OPTIONS = ("shift", "rescale", "distance_scale", "norm", "refine", "grid", "versions")
@@ -132,7 +132,7 @@ class DistillationResult:
         """
         curves = {self._label(rank): self._gradient(found) for rank, found in enumerate(self.ranking, 1)}
         support = self.distances.support
-        return plotting.distillation(
+        return plots.distillation(
             path, support, self.distances.weights, (self._teacher_text(), _unit(self.teacher_gradient)), curves
         )
 
@@ -155,7 +155,7 @@ class DistillationResult:
         for rank, found in enumerate(self.ranking, 1):
             values = found.weighting(keras.ops.convert_to_tensor(d / found.scale + found.shift, "float64"))
             curves[self._label(rank)] = _unit(keras.ops.convert_to_numpy(values))
-        return plotting.weightings(path, d, (f"gradient of {self._teacher_text()}", _unit(gradient)), curves)
+        return plots.weightings(path, d, (f"gradient of {self._teacher_text()}", _unit(gradient)), curves)
 
     def to_json(self, path: str | os.PathLike | None = None) -> str:
         """The result as JSON, also written to `path` if one is given. Functions are recorded by name."""

@@ -9,8 +9,8 @@ import numpy as np
 from keras_wcd.distill.distances import DistanceDistribution
 from keras_wcd.distill.gradients import require_tensorflow, weighting_gradients
 from keras_wcd.distill.grids import Family, resolve
-from keras_wcd.distill.matching import NORMS, RESCALES, SHIFTS, factors, objectives
-from keras_wcd.distill.polishing import polish
+from keras_wcd.distill.objective import NORMS, RESCALES, SHIFTS, factors, objectives
+from keras_wcd.distill.refine import polish
 from keras_wcd.distill.result import Candidate, DistillationResult
 from keras_wcd.distill.teachers import resolve_teacher, teacher_gradient
 from keras_wcd.losses import HyperCD

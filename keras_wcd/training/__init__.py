@@ -4,10 +4,10 @@ import importlib
 
 _HOMES = {
     "AdversarialTraining": "adversarial",
-    "Fitted": "fitting",
+    "Fitted": "loop",
     "RECIPES": "recipes",
     "Recipe": "recipes",
-    "fit": "fitting",
+    "fit": "loop",
 }
 
 __all__ = sorted(_HOMES)

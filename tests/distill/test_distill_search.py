@@ -7,7 +7,7 @@ import pytest
 from keras_wcd import weighting as weightings
 from keras_wcd.distill import DistanceDistribution, distill
 from keras_wcd.distill.gradients import profile_gradient, weighting_gradients
-from keras_wcd.distill.matching import objectives
+from keras_wcd.distill.objective import objectives
 from keras_wcd.losses import CD, DCD, HyperCD, InfoCD, WeightedCD
 from keras_wcd.weighting import WEIGHTINGS
 

@@ -7,7 +7,7 @@ from scipy.spatial import cKDTree
 
 from keras_wcd.distill import DistanceDistribution, DistillationResult, distill
 from keras_wcd.distill.gradients import profile_gradient
-from keras_wcd.distill.matching import objectives
+from keras_wcd.distill.objective import objectives
 from keras_wcd.losses import DCD, HyperCD, WeightedCD
 from keras_wcd.weighting import WEIGHTINGS, Normal
 

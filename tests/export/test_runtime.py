@@ -57,7 +57,7 @@ def test_completes_in_the_frame_and_units_of_the_scan(model, file, scan, normali
 
 
 def test_answers_as_the_networks_of_the_library_do(file, scan):
-    from keras_wcd.models.frames import frame_of
+    from keras_wcd.frames import frame_of
 
     frame = frame_of(scan, "partial")
     expected = frame.invert(runtime.Model(file)(runtime.resample(frame.apply(scan), POINTS)))

@@ -81,7 +81,7 @@ def test_carries_its_metadata(files):
 
 
 def test_normalization_is_that_of_the_networks(files):
-    from keras_wcd.models import frames
+    from keras_wcd import frames
 
     assert export.runtime.read_metadata(files[None])["normalization"]["seen"] == frames.SEEN
 

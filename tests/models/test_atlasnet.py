@@ -7,7 +7,7 @@ from networks import SMALL, clouds, fixture, gradients, numpy
 
 from keras_wcd.models import AtlasNet, load_official_weights
 from keras_wcd.models.atlasnet import Template, fibonacci_sphere
-from keras_wcd.models.convert import arranged, layers_by_path, split
+from keras_wcd.models.weights.convert import arranged, layers_by_path, split
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from networks import FIXTURES, IDLE, PARAMETERS, PARITY_APART, SMALL, TinyChamfe
 
 from keras_wcd import models
 from keras_wcd.models import BACKBONES, CompletionModel, load_official_weights
-from keras_wcd.models.convert import arranged, layers_by_path, split, variable_name
+from keras_wcd.models.weights.convert import arranged, layers_by_path, split, variable_name
 
 GRADIENT = 5e-3
 """The recorded float32 gradients are up to 1.6e-3 (relative, of their norm) from those in float64."""

@@ -6,7 +6,8 @@ import pytest
 from keras import ops
 from networks import SMALL, TinyChamfer, chamfer, clouds, numpy
 
-from keras_wcd.models import PCN, CompletionModel, draws
+from keras_wcd.models import PCN, CompletionModel
+from keras_wcd.models.layers import draws
 from keras_wcd.ops import knn
 
 pytestmark = pytest.mark.backend

@@ -6,8 +6,8 @@ import pytest
 from networks import SMALL, TinyChamfer, clouds, fixture, gradients, numpy
 
 from keras_wcd.models import CRN, PatchDiscriminator, load_official_weights
-from keras_wcd.models.convert import arranged, layers_by_path, split
 from keras_wcd.models.crn import ChildGrid
+from keras_wcd.models.weights.convert import arranged, layers_by_path, split
 
 
 class WithMeanFeature:

@@ -9,8 +9,9 @@ from backends import tensorflow_only
 from networks import fixture, gradients, numpy
 from scipy.spatial import KDTree
 
-from keras_wcd.models import FBNet, graphs, load_official_weights
-from keras_wcd.models.convert import layers_by_path, split, variable_name
+from keras_wcd.models import FBNet, load_official_weights
+from keras_wcd.models.layers import edge_convolution
+from keras_wcd.models.weights.convert import layers_by_path, split, variable_name
 
 STAGES = ("coarse", *(f"t{step}_stage{block}" for block in range(3) for step in range(3)))
 """Recorded outputs in the order of ours."""
@@ -50,7 +51,7 @@ def test_every_block_equals_the_official_one_at_every_step(block, monkeypatch):
     for step in range(3):
         if block == 0 and step > 0:
             # Points of the step before lie among the points: which of two that coincide is left to chance there.
-            monkeypatch.setattr(graphs, "knn", chosen_as_in_the_release)
+            monkeypatch.setattr(edge_convolution, "knn", chosen_as_in_the_release)
         tag = f"#{step}" if step else ""
         points = arrays[f"mid/up{block}_in{tag}"].transpose(0, 2, 1)
         found, features = model.get_layer(f"block_{block}")([keras.ops.convert_to_tensor(points), *before])
@@ -67,7 +68,7 @@ def test_every_block_equals_the_official_one_at_every_step(block, monkeypatch):
 
 @tensorflow_only
 def test_the_whole_network_equals_the_official_one_under_its_choice_among_ties(monkeypatch):
-    monkeypatch.setattr(graphs, "knn", chosen_as_in_the_release)
+    monkeypatch.setattr(edge_convolution, "knn", chosen_as_in_the_release)
     model, arrays, meta = official()
     for name, stage in zip(STAGES, model(arrays["in/x"], training=False), strict=True):
         for found, recorded in zip(numpy(stage), arrays[f"out/{name}"], strict=True):
@@ -93,7 +94,7 @@ def test_the_whole_network_equals_the_official_one_under_its_choice_among_ties(m
 
 def test_a_first_step_is_one_whose_next_points_are_its_own():
     keras.utils.set_random_seed(0)
-    block = graphs.FeedbackBlock(2, 8, 8)
+    block = edge_convolution.FeedbackBlock(2, 8, 8)
     points = np.random.default_rng(0).normal(size=(2, 32, 3)).astype("float32")
     points = keras.ops.convert_to_tensor(points)
     found, _ = block([points])

@@ -3,7 +3,8 @@
 import keras
 import numpy as np
 import pytest
-from networks import SHARED, SMALL, clouds
+from networks import SMALL, clouds
+from shared import SHARED
 
 from keras_wcd.losses import LandauCD
 from keras_wcd.models import BACKBONES

@@ -6,9 +6,10 @@ import pytest
 from backends import tensorflow_only
 from networks import FIXTURES, SMALL, clouds, fixture, gradients, numpy
 
-from keras_wcd.models import BACKBONES, GRNet, draws, load_official_weights
-from keras_wcd.models.convert import arranged, layers_by_path, split, variable_name
-from keras_wcd.models.volumes import RandomPoints, convolved_down
+from keras_wcd.models import BACKBONES, GRNet, load_official_weights
+from keras_wcd.models.layers import draws
+from keras_wcd.models.layers.volumes import RandomPoints, convolved_down
+from keras_wcd.models.weights.convert import arranged, layers_by_path, split, variable_name
 
 
 @pytest.fixture(scope="module")

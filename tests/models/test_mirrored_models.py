@@ -55,7 +55,7 @@ for key in sys.argv[1:]:
 def test_two_replicas_train_as_one_device_does(tmp_path):
     if keras.config.backend() != "tensorflow":
         pytest.skip("tf.distribute is TensorFlow's")
-    tests = Path(__file__).resolve().parents[1]
+    tests = Path(__file__).resolve().parents[1] / "helpers"
     environment = {**os.environ, "PYTHONPATH": str(tests), "TF_CPP_MIN_LOG_LEVEL": "3"}
     command = [sys.executable, "-c", SCRIPT, "pcn", "foldingnet"]
     done = subprocess.run(

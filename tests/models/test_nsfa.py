@@ -9,7 +9,7 @@ from networks import FIXTURES, SMALL, clouds, fixture, gradients, numpy
 from scipy.spatial import KDTree
 
 from keras_wcd.models import NSFA, load_official_weights
-from keras_wcd.models.convert import layers_by_path
+from keras_wcd.models.weights.convert import layers_by_path
 
 STAGES = ("coarse", "coarse_highres", "fine_final")
 

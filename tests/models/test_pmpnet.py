@@ -7,8 +7,8 @@ from backends import tensorflow_only
 from networks import FIXTURES, SMALL, TinyChamfer, clouds, fixture, gradients, numpy
 
 from keras_wcd.models import PMPNet, load_official_weights
-from keras_wcd.models.convert import arranged, layers_by_path, split, variable_name
-from keras_wcd.models.noise import PointNoise
+from keras_wcd.models.layers.noise import PointNoise
+from keras_wcd.models.weights.convert import arranged, layers_by_path, split, variable_name
 
 
 class UnderNoise:

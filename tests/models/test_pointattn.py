@@ -8,8 +8,8 @@ from networks import fixture, gradients, numpy
 from scipy.spatial import KDTree
 
 from keras_wcd.models import PointAttN, load_official_weights
-from keras_wcd.models.convert import arranged, layers_by_path, split, variable_name
 from keras_wcd.models.pointattn import PARTS
+from keras_wcd.models.weights.convert import arranged, layers_by_path, split, variable_name
 
 STAGES = ("out/coarse", "out/fine", "out/fine1_final")
 

@@ -8,8 +8,8 @@ import pytest
 from networks import FIXTURES, fixture, gradients, numpy
 
 from keras_wcd.models import BACKBONES, load_official_weights
-from keras_wcd.models.convert import arranged, layers_by_path, split, variable_name
-from keras_wcd.models.edges import EdgeDense
+from keras_wcd.models.layers.edges import EdgeDense
+from keras_wcd.models.weights.convert import arranged, layers_by_path, split, variable_name
 
 TOLERANCE = 2e-5
 """Coordinates reach 10; float32 moves those of the official network by up to 7e-6 from float64."""

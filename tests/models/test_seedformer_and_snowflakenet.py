@@ -14,7 +14,7 @@ from networks import FIXTURES, fixture, gradients, numpy
 from scipy.spatial import KDTree
 
 from keras_wcd.models import BACKBONES, load_official_weights
-from keras_wcd.models.convert import arranged, layers_by_path, split, variable_name
+from keras_wcd.models.weights.convert import arranged, layers_by_path, split, variable_name
 
 NAMES = ["seedformer", "seedformer_s55", "snowflakenet", "snowflakenet_s55"]
 FORCED = {

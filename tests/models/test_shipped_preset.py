@@ -1,16 +1,15 @@
 """The preset that ships: small, whole, and better than what needs no training."""
 
-import pathlib
-
 import keras
 import numpy as np
 import pytest
+from shared import DATA
 
 from keras_wcd.data import Shapes8
 from keras_wcd.models import CompletionModel, MirrorNet
 from keras_wcd.models.presets import PRESETS, locate
 
-REAL = pathlib.Path(__file__).parents[3] / "shared" / "data" / "real8_val.npz"
+REAL = DATA / "real8_val.npz"
 
 
 @pytest.fixture(scope="module")

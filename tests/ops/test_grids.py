@@ -2,16 +2,16 @@
 
 import itertools
 import math
-from pathlib import Path
 
 import keras
 import numpy as np
 import point_oracles as naive
 import pytest
+from shared import ORACLES
 
 from keras_wcd.ops import cubic_feature_sampling, gridding, gridding_reverse
 
-RECORDED = Path(__file__).parents[2].parent / "shared" / "oracles" / "ops.npz"
+RECORDED = ORACLES / "ops.npz"
 pytestmark = pytest.mark.backend
 SIZE = 8
 

@@ -1,16 +1,16 @@
 """The operations against results of the official operators, where the recorded ones lie beside the repository."""
 
 import json
-from pathlib import Path
 
 import keras
 import numpy as np
 import point_oracles as naive
 import pytest
+from shared import ORACLES
 
 from keras_wcd.ops import ball_query, farthest_point_sampling, gather_points, knn, nearest, three_interpolate
 
-RECORDED = Path(__file__).parents[2].parent / "shared" / "oracles" / "ops.npz"
+RECORDED = ORACLES / "ops.npz"
 pytestmark = [
     pytest.mark.backend,
     pytest.mark.skipif(not RECORDED.exists(), reason=f"no recorded results at {RECORDED}"),

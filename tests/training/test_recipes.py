@@ -3,10 +3,10 @@
 import dataclasses
 import json
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
+from shared import ORACLES
 
 from keras_wcd.models import BACKBONES
 from keras_wcd.training import RECIPES, Recipe
@@ -17,7 +17,6 @@ NAMES = [
     *("foldingnet", "pcn", "topnet", "atlasnet", "grnet", "crn", "nsfa", "fbnet"),
     *("pmpnet", "pointr", "snowflakenet", "pointattn", "seedformer"),
 ]
-ORACLES = Path(__file__).resolve().parents[2].parent / "shared" / "oracles"
 
 
 def pmpnet(e):

@@ -1,0 +1,106 @@
+"""Which meshes of a folder can be used, which are the same shape, and in which split each lies."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from keras_wcd import parallel
+from keras_wcd.data.from_meshes.catalog import Entry, assign_splits, find, fingerprint, same_shape
+from keras_wcd.data.io.limits import atomic_write
+from keras_wcd.data.pipeline.sources import file_key
+from keras_wcd.data.scanner.pairs import Scanning
+
+_VERSION = 1
+
+
+class Plan(NamedTuple):
+    """What is to be made of a folder of meshes.
+
+    Attributes:
+        entries: The meshes that can be used.
+        splits: The split of each.
+        skipped: The others, and why.
+        repeated: Meshes whose shape another one has too.
+    """
+
+    entries: list[Entry]
+    splits: list[str]
+    skipped: dict[str, str]
+    repeated: int
+
+
+def plan(
+    root: str | os.PathLike,
+    shares: tuple[float, float, float],
+    scanning: Scanning,
+    *,
+    folder: Path,
+    workers: int,
+    progress: bool,
+) -> Plan:
+    """Read every mesh once and deal the usable ones into splits; what is known is kept in `folder`.
+
+    Raises:
+        ValueError: where there is no folder, no mesh in it, or none that can be used.
+    """
+    root = Path(root)
+    entries = find(root)
+    known = _inspected(root, entries, scanning.up, folder, workers, progress)
+    usable = [entry for entry in entries if not isinstance(known[entry.path], str)]
+    skipped = {entry.path: known[entry.path] for entry in entries if isinstance(known[entry.path], str)}
+    if not usable:
+        path, reason = next(iter(skipped.items()))
+        raise ValueError(f"{root}: none of its {len(entries)} meshes can be used; the first, {path}: {reason}")
+    shapes = same_shape(np.array([known[entry.path] for entry in usable]))
+    splits = assign_splits(usable, shapes, shares, scanning.seed)
+    return Plan(usable, splits, skipped, len(usable) - len(np.unique(shapes)))
+
+
+def inspect(path: str, up: str) -> list[float]:
+    """The fingerprint of a mesh file."""
+    return fingerprint(Scanning(up=up).mesh(Path(path))).tolist()
+
+
+def _inspected(
+    root: Path, entries: list[Entry], up: str, folder: Path, workers: int, progress: bool
+) -> dict[str, list[float] | str]:
+    """The fingerprint of every mesh, or what is wrong with it."""
+    place = hashlib.sha256(f"{_VERSION}|{up}|{root.resolve()}".encode()).hexdigest()[:32]
+    path = folder / f"meshes-{place}.json"
+    keys = {entry.path: file_key(root / entry.path) for entry in entries}
+    kept = _load(path)
+    known = {name: kept[key] for name, key in keys.items() if key in kept}
+    new = [entry.path for entry in entries if entry.path not in known]
+    tasks = [{"path": str(root / name), "up": up} for name in new]
+    with tqdm(total=len(new), desc="reading", unit="mesh", disable=not progress, delay=1, mininterval=0.5) as bar:
+        for number, result, error in parallel.run("keras_wcd.data.from_meshes.plan:inspect", tasks, workers):
+            known[new[number]] = error or result
+            bar.update()
+    if new:
+        _save(path, {keys[name]: value for name, value in known.items()})
+    return known
+
+
+def _load(path: Path) -> dict:
+    try:
+        kept = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    sound = isinstance(kept, dict) and all(
+        isinstance(value, str) or (isinstance(value, list) and len(value) == 22) for value in kept.values()
+    )
+    return kept if sound else {}
+
+
+def _save(path: Path, known: dict) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(path) as file:
+            file.write(json.dumps(known).encode())
+    except OSError:
+        return  # It is read again next time.

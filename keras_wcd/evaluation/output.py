@@ -1,0 +1,94 @@
+"""An evaluation as files: figures of every sample, table, means, pictures of the worst and the median cases."""
+
+import contextlib
+import csv
+import io
+import json
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_wcd.evaluation import tables
+from keras_wcd.evaluation.results import Evaluation
+from keras_wcd.files import replacing
+from keras_wcd.visual.pictures import clouds_png
+
+SHOWN = 4
+"""Cases in a picture."""
+
+
+def write(evaluation: Evaluation, folder: Path, redo: Callable[[Sequence[int]], list]) -> None:
+    """Write all files into a folder; they take their places together, once all of them are whole.
+
+    Args:
+        evaluation: What to write.
+        folder: Made if it is not there; files of an earlier evaluation are replaced.
+        redo: Completes the samples of the given rows once more, for the pictures.
+    """
+    metric = evaluation.metrics[0]
+    ranking = evaluation.ranking(metric)
+    middle = max(0, (len(ranking) - SHOWN) // 2)
+    cases = {"worst": ranking[:SHOWN], "median": ranking[middle : middle + SHOWN]}
+    summary = evaluation.summary()
+    summary["cases"] = {name: [evaluation.samples[row].name for row in rows] for name, rows in cases.items()}
+    contents = {
+        "samples.csv": _csv(*_samples(evaluation)).encode(),
+        "table.csv": _csv(*tables.rows(evaluation)).encode(),
+        "evaluation.json": (json.dumps(_plain(summary), indent=2) + "\n").encode(),
+        **{f"{name}.png": _picture(evaluation, metric, rows, redo(rows)) for name, rows in cases.items()},
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as stack:
+        for name, content in contents.items():
+            stack.enter_context(replacing(folder / name)).write_bytes(content)
+
+
+def _samples(evaluation: Evaluation) -> tuple[list[str], list[list]]:
+    header = ["name", "category", "group", *evaluation.metrics]
+    body = [
+        [sample.name, sample.category, sample.group, *(sample.figures.get(name, "") for name in evaluation.metrics)]
+        for sample in evaluation.samples
+    ]
+    return header, body
+
+
+def _csv(header: Sequence[str], body: Sequence[Sequence]) -> str:
+    """Floats are written with all their digits."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(body)
+    return text.getvalue()
+
+
+def _picture(evaluation: Evaluation, metric: str, rows: Sequence[int], done: list) -> bytes:
+    """A row for each case: scan, completion and, where there is one, ground truth."""
+    shown, labels = [], []
+    for row, (_, sample, points) in zip(rows, done, strict=True):
+        clouds = {"scan": sample.partial, "completed": points}
+        if sample.complete is not None:
+            clouds["truth"] = sample.complete
+        shown.append({title: _drawable(cloud) for title, cloud in clouds.items()})
+        figure = tables.number(evaluation.samples[row].figures[metric], tables.DIGITS.get(metric, 3))
+        labels.append(f"{sample.category} {figure}")
+    return clouds_png(shown, labels=labels)
+
+
+def _drawable(points: np.ndarray) -> np.ndarray:
+    """The finite points of a cloud; the origin where there are none."""
+    finite = points[np.isfinite(points).all(axis=1)]
+    return finite if len(finite) else np.zeros((1, 3))
+
+
+def _plain(value: Any) -> Any:
+    """Numbers that JSON has no word for become null."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float | np.floating):
+        return float(value) if math.isfinite(value) else None
+    return value

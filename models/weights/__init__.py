@@ -1,0 +1,1 @@
+"""First weights, and the weights of the official releases."""

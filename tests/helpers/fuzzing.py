@@ -1,0 +1,209 @@
+"""Valid files of every format, damaged in every way: what the tests of parsers and benchmarks/fuzz.py share."""
+
+import contextlib
+import io
+import re
+import struct
+import tempfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from hypothesis import strategies as st
+
+from keras_wcd.data.io.cloud import Cloud
+from keras_wcd.data.io.formats import WRITERS, read_cloud, write_cloud
+from keras_wcd.data.procedural.primitives import box
+
+MESHES = (".obj", ".off", ".stl", ".glb")
+EXTENSIONS = (*WRITERS, *MESHES)
+NUMBERS = (b"0", b"-1", b"1", b"3", b"255", b"65536", b"2147483648", b"1000000000000000", b"1e400", b"nan", b"x")
+BYTES = (0, 1, 2, 3, 4, 8, 31, 32, 127, 128, 254, 255)
+HEAD = 400
+"""Half of the edits hit the first bytes of a file, where its header lies."""
+LISTS = "element vertex 4\n{axes}element face 2\nproperty list uchar int vertex_indices\nproperty uchar flag\n"
+
+
+def cloud(count=24):
+    rng = np.random.default_rng(0)
+    points = rng.normal(size=(count, 3)).astype(np.float32)
+    return Cloud(points, rng.integers(0, 256, (count, 3)).astype(np.uint8), points)
+
+
+def seeds(extension):
+    """Valid files, as bytes."""
+    if extension in MESHES:
+        import trimesh
+
+        exported = trimesh.Trimesh(*box((1, 2, 3)), process=False).export(file_type=extension[1:])
+        return [exported.encode() if isinstance(exported, str) else exported]
+    with tempfile.TemporaryDirectory() as folder:
+        path, found = Path(folder) / f"c{extension}", []
+        for encoding in WRITERS[extension][1]:
+            for written in (cloud(), Cloud(cloud().points.astype(np.float64)), Cloud(np.ones((300, 3)))):
+                write_cloud(path, written, encoding=encoding)
+                found.append(path.read_bytes())
+    return found + SPECIAL.get(extension, list)()
+
+
+def plys():
+    """Both endians, triangles, polygons."""
+    axes = "".join(f"property float {axis}\n" for axis in "xyz")
+    files = []
+    for order, name in (("<", "binary_little_endian"), (">", "binary_big_endian")):
+        head = f"ply\nformat {name} 1.0\ncomment c\n{LISTS.format(axes=axes)}end_header\n".encode()
+        corners = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]], order + "f4").tobytes()
+        equal = b"".join(struct.pack(f"{order}B3iB", 3, *face, 7) for face in ((0, 1, 2), (0, 2, 3)))
+        mixed = struct.pack(f"{order}B4iB", 4, 0, 1, 2, 3, 7) + struct.pack(f"{order}B3iB", 3, 0, 1, 2, 7)
+        files += [head + corners + equal, head + corners + mixed]
+    head = f"ply\nformat ascii 1.0\n{LISTS.format(axes=axes)}end_header\n"
+    return [*files, f"{head}0 0 0\n1 0 0\n1 1 0\n0 1 0\n4 0 1 2 3 7\n3 0 1 2 7\n".encode()]
+
+
+def pcds():
+    """Fields that are no cloud's, counts, packed colours of every type."""
+    rows = np.zeros(16, [("f", "<f4", (5,)), ("rgba", "<u4"), ("z", "<f8"), ("y", "<f4"), ("x", "<f4"), ("l", "<i2")])
+    head = b"VERSION .7\nFIELDS f rgba z y x l\nSIZE 4 4 8 4 4 2\nTYPE F U F F F I\nCOUNT 5 1 1 1 1 1\n"
+    size = b"WIDTH 4\nHEIGHT 4\nVIEWPOINT 0 0 0 1 0 0 0\n"
+    text = b"\n".join(b"0 0 0 0 0 4278190335 1.5 2 3e-2 4" for _ in range(16))
+    return [head + size + b"DATA binary\n" + rows.tobytes(), head + size + b"DATA ascii\n" + text]
+
+
+def hdf5s():
+    """Old and new layouts, every filter."""
+    import h5py
+
+    ways = ({}, {"chunks": (16, 3), "compression": "gzip"}, {"chunks": (16, 2), "compression": "lzf", "shuffle": True})
+    ways += ({"chunks": (16, 3), "compression": "gzip", "shuffle": True, "fletcher32": True},)
+    files = []
+    for way in ways:
+        for version in ("earliest", "latest"):
+            stream = io.BytesIO()
+            with h5py.File(stream, "w", libver=version) as file:
+                file.create_dataset("scan/data", data=cloud().points, **way)
+                file.create_dataset("scan/colors", data=cloud().colors)
+                file["label"] = 3
+            files.append(stream.getvalue())
+    return files
+
+
+SPECIAL = {
+    ".ply": plys,
+    ".pcd": pcds,
+    ".h5": hdf5s,
+    ".xyz": lambda: [b"24\n1 2 3\n4,5,6\n", b"# c\nX Y Z R G B\n1 2 3 4 5 6\n"],
+    ".csv": lambda: [b'"x";"y";"z";"nx";"ny";"nz";"rgb"\n1;2;3;0;0;1;16711680\n'],
+}
+
+
+@st.composite
+def damaged(draw, files):
+    """One of `files` with a few edits, or bytes at random."""
+    if draw(st.integers(0, 15)) == 0:
+        return draw(st.sampled_from(files))[: draw(st.integers(0, 12))] + draw(st.binary(max_size=300))
+    data = bytearray(draw(st.sampled_from(files)))
+    for _ in range(draw(st.integers(1, 5))):
+        end = min(len(data), HEAD) if draw(st.booleans()) else len(data)
+        place = draw(st.integers(0, max(end - 1, 0)))
+        draw(st.sampled_from(EDITS))(draw, data, place)
+    return bytes(data)
+
+
+def inputs(extension):
+    """Damaged files of a format; those of archives are damaged outside or inside."""
+    outside = damaged(seeds(extension))
+    return outside | damaged(seeds(".npy")).map(zipped) if extension == ".npz" else outside
+
+
+def zipped(content):
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("points.npy", content)
+    return stream.getvalue()
+
+
+def flip(draw, data, place):
+    if data:
+        data[place] ^= 1 << draw(st.integers(0, 7))
+
+
+def put(draw, data, place):
+    data[place : place + 1] = bytes([draw(st.sampled_from(BYTES))])
+
+
+def put_word(draw, data, place):
+    kind = draw(st.sampled_from(["<i", ">i", "<q", ">q"]))
+    number = struct.pack(kind, draw(st.sampled_from([0, -1, 1, 2**31 - 1, -(2**31), 2**24, 65535])))
+    data[place : place + len(number)] = number
+
+
+def truncate(draw, data, place):
+    del data[place:]
+
+
+def insert(draw, data, place):
+    data[place:place] = draw(st.binary(min_size=1, max_size=12))
+
+
+def remove(draw, data, place):
+    del data[place : place + draw(st.integers(1, 40))]
+
+
+def repeat(draw, data, place):
+    data[place:place] = data[place : place + draw(st.integers(1, 60))] * draw(st.integers(1, 20))
+
+
+def renumber(draw, data, place):
+    """Another number in the place of one that is written in letters."""
+    found = list(re.finditer(rb"-?\d+(\.\d+)?", bytes(data[:HEAD])))
+    if found:
+        match = draw(st.sampled_from(found))
+        data[match.start() : match.end()] = draw(st.sampled_from(NUMBERS))
+
+
+def swap_lines(draw, data, place):
+    lines = bytes(data).split(b"\n")
+    i, j = draw(st.integers(0, len(lines) - 1)), draw(st.integers(0, len(lines) - 1))
+    lines[i], lines[j] = lines[j], lines[i]
+    data[:] = b"\n".join(lines)
+
+
+EDITS = (flip, put, put_word, truncate, insert, remove, repeat, renumber, renumber, swap_lines)
+
+
+def try_to_read(path):
+    """Read a damaged file; whether it could be read. Anything but a cloud or one clear error is an AssertionError."""
+    found, message = None, f"{path}: "
+    try:
+        found = read_cloud(path, points=20)
+    except ValueError as error:
+        message = str(error)
+    assert message.startswith(f"{path}: "), f"does not name the file: {message}"
+    assert len(message) - len(str(path)) < 400, f"is too long: {message}"
+    if found is None:
+        return False
+    assert found.points.ndim == 2
+    assert found.points.shape[1] == 3
+    assert len(found)
+    assert np.isfinite(found.points).all()
+    for values in (found.colors, found.normals):
+        assert values is None or values.shape == found.points.shape
+    return True
+
+
+@contextlib.contextmanager
+def memory_limit(extra):
+    """No more than `extra` bytes of address space beyond what the process has; elsewhere than on Linux no limit."""
+    try:
+        import resource
+
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+    except (ImportError, OSError):
+        yield
+        return
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + extra, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
