@@ -1,5 +1,6 @@
 """The base of every network: stages out, one loss in, clouds of any size completed in their own frame."""
 
+import importlib
 import inspect
 import os
 from collections.abc import Mapping, Sequence
@@ -124,6 +125,7 @@ class CompletionModel(keras.Model):
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compile as a saved model was; Keras skips this for a model with its own `compile`."""
+        _import_homes(config)
         self.compile(**keras.saving.deserialize_keras_object(config))
         if self.optimizer is not None and self.built:
             self.optimizer.build(self.trainable_variables)
@@ -225,6 +227,17 @@ class CompletionModel(keras.Model):
     def from_preset(cls, preset: str | os.PathLike) -> "CompletionModel":
         """The network of a preset: a name from `PRESETS`, or a folder that `save_to_preset` wrote."""
         return presets.load(preset, cls)
+
+
+def _import_homes(config: Any) -> None:
+    """Import the parts of this library that a config names: Keras finds a class only where it is registered."""
+    if isinstance(config, dict):
+        if str(config.get("registered_name")).startswith("keras_wcd>"):
+            importlib.import_module(".".join(str(config["module"]).split(".")[:2]))
+        config = list(config.values())
+    if isinstance(config, list | tuple):
+        for value in config:
+            _import_homes(value)
 
 
 def _plain(value: Any) -> Any:
