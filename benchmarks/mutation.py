@@ -1,0 +1,241 @@
+"""Small faults put into the core, one at a time: how many of them its tests notice.
+
+A mutant is one change of one expression: a comparison turned, an operator or a number exchanged, a condition negated, a
+minimum for a maximum, an argument dropped. For each, the tests of that file run until the first failure, in a process
+forked after TensorFlow was imported. A survivor is a mutant under which every test passes; those that change nothing
+are listed in `EQUIVALENT`, each with its reason.
+
+    python benchmarks/mutation.py                            # all targets, a fixed choice of mutants of each
+    python benchmarks/mutation.py keras_wcd/losses/info.py --most 50
+    python benchmarks/mutation.py --list                     # the mutants, nothing run
+"""
+
+import argparse
+import ast
+import collections
+import copy
+import json
+import os
+import pathlib
+import random
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+PACKAGES = {"models": "keras_wcd.models", "export": "keras_wcd.export", "keras_wcd": "keras_wcd"}
+TESTS = {
+    "keras_wcd/losses": ["tests/losses"],
+    "keras_wcd/weighting.py": ["tests/test_weighting.py"],
+    "keras_wcd/ops": ["tests/ops", "tests/metrics"],
+    "keras_wcd/metrics": ["tests/metrics"],
+    "keras_wcd/distill": ["tests/distill"],
+    "keras_wcd/frames.py": ["tests/test_frames.py", "tests/models/test_inference.py", "tests/data/test_resample.py"],
+    "models/stages.py": ["tests/models/test_completion_model.py"],
+}
+"""The tests of each file or folder of the core."""
+PASSED_OVER = {"__init__.py", "host.py", "simulation.py", "plots.py"}
+"""No core arithmetic: names, how work is spread, made-up data, drawing."""
+LIMIT = 240
+"""Seconds after which a mutant that hangs counts as noticed."""
+EQUIVALENT: dict[str, str] = json.loads((pathlib.Path(__file__).parent / "mutation_equivalent.json").read_text())
+"""Mutants that no test can notice, by their description: why."""
+
+COMPARED = {ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq}
+COMPUTED = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.Pow: ast.Mult}
+SWAPPED = {"minimum": "maximum", "maximum": "minimum", "min": "max", "max": "min", "mean": "sum", "sum": "mean"}
+SWAPPED |= {"argmin": "argmax", "argmax": "argmin", "all": "any", "any": "all", "floor": "ceil", "ceil": "floor"}
+
+
+class Mutant(NamedTuple):
+    """One fault: the file, the line, what was written there and what stands there instead, and the whole source."""
+
+    file: str
+    line: int
+    before: str
+    after: str
+    source: str
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.before}  ->  {self.after}"
+
+
+def mutants(file: str) -> Iterator[Mutant]:
+    """Every mutant of a file, in the order of its lines."""
+    tree = ast.parse((ROOT / file).read_text())
+    parents = {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
+    nodes = [node for node in ast.walk(tree) if isinstance(node, ast.expr) and not _is_told(node, parents)]
+    for node in sorted(nodes, key=lambda node: (node.lineno, node.col_offset)):
+        for change in _changes(node):
+            copied = copy.deepcopy(tree)
+            twin = _twin(tree, copied, node)
+            before = ast.unparse(_context(node, parents))
+            change(twin)
+            after = ast.unparse(_twin(tree, copied, _context(node, parents)))
+            yield Mutant(file, node.lineno, before, after, ast.unparse(ast.fix_missing_locations(copied)))
+
+
+def _changes(node: ast.expr) -> Iterator[Callable]:
+    """Functions that put one fault into a copy of the node."""
+    if isinstance(node, ast.Compare) and type(node.ops[0]) in COMPARED:
+        yield lambda n: n.ops.__setitem__(0, COMPARED[type(n.ops[0])]())
+    elif isinstance(node, ast.BinOp) and type(node.op) in COMPUTED:
+        yield lambda n: setattr(n, "op", COMPUTED[type(n.op)]())
+    elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        yield lambda n: setattr(n, "op", ast.UAdd())
+    elif isinstance(node, ast.BoolOp):
+        yield lambda n: setattr(n, "op", ast.Or() if isinstance(n.op, ast.And) else ast.And())
+    elif isinstance(node, ast.IfExp):
+        yield lambda n: setattr(n, "test", ast.UnaryOp(ast.Not(), n.test))
+    elif isinstance(node, ast.Constant) and type(node.value) in (int, float):
+        yield lambda n: setattr(n, "value", n.value * 2 if n.value else 1)
+    elif isinstance(node, ast.Constant) and type(node.value) is bool:
+        yield lambda n: setattr(n, "value", not n.value)
+    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in SWAPPED:
+        yield lambda n: setattr(n.func, "attr", SWAPPED[n.func.attr])
+    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in SWAPPED:
+        yield lambda n: setattr(n.func, "id", SWAPPED[n.func.id])
+
+
+def _is_told(node: ast.AST, parents: dict) -> bool:
+    """Whether a node is part of what is said, not done: messages, annotations, docstrings, decorators."""
+    while node in parents:
+        parent = parents[node]
+        if isinstance(parent, ast.Raise | ast.JoinedStr) or (
+            isinstance(parent, ast.FunctionDef) and node in (parent.returns, *parent.decorator_list)
+        ):
+            return True
+        if isinstance(parent, ast.arg | ast.AnnAssign) and node is parent.annotation:
+            return True
+        node = parent
+    return False
+
+
+def _context(node: ast.AST, parents: dict) -> ast.AST:
+    """The statement around an expression, its body left out."""
+    while not isinstance(node, ast.stmt):
+        if isinstance(parents[node], ast.FunctionDef | ast.If | ast.For | ast.While | ast.With | ast.ClassDef):
+            return node
+        node = parents[node]
+    return node
+
+
+def _twin(tree: ast.AST, copied: ast.AST, node: ast.AST) -> ast.AST:
+    """The node of a copied tree that stands where `node` stands in the tree."""
+    return next(b for a, b in zip(ast.walk(tree), ast.walk(copied), strict=True) if a is node)
+
+
+def targets(names: list[str]) -> list[str]:
+    """The files of the core, or those named."""
+    files = []
+    for name in names or TESTS:
+        path = ROOT / name
+        files += sorted(path.glob("*.py")) if path.is_dir() else [path]
+    return [str(path.relative_to(ROOT)) for path in files if path.name not in PASSED_OVER]
+
+
+def tests_of(file: str) -> list[str]:
+    """The tests that should notice a fault in a file."""
+    part = max((part for part in TESTS if file.startswith(part)), key=len)
+    return [test for test in TESTS[part] if (ROOT / test).exists()]
+
+
+def is_noticed(mutant: Mutant) -> bool:
+    """Run the tests of a mutant in a forked process."""
+    child = os.fork()
+    if not child:
+        os.setsid()
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 1)
+        os.dup2(null, 2)
+        os._exit(_run(mutant))
+    end = time.monotonic() + LIMIT
+    while time.monotonic() < end:
+        found, status = os.waitpid(child, os.WNOHANG)
+        if found:
+            return status != 0
+        time.sleep(0.1)
+    os.killpg(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return True
+
+
+def _run(mutant: Mutant) -> int:
+    import importlib.util
+
+    import pytest
+
+    folder, *rest = pathlib.Path(mutant.file).with_suffix("").parts
+    name = ".".join([PACKAGES[folder], *rest])
+
+    class Finder:
+        @staticmethod
+        def find_spec(fullname: str, path: object = None, target: object = None) -> object:
+            if fullname != name:
+                return None
+
+            class Loader(importlib.abc.SourceLoader):
+                def get_data(self, path: str) -> bytes:
+                    return mutant.source.encode()
+
+                def get_filename(self, fullname: str) -> str:
+                    return str(ROOT / mutant.file)
+
+            return importlib.util.spec_from_loader(name, Loader())
+
+    sys.meta_path.insert(0, Finder)
+    os.chdir(ROOT)
+    return int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", *tests_of(mutant.file)]))
+
+
+def main() -> None:
+    """Run the mutants and print how many were noticed, and the survivors."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("files", nargs="*", help="files or folders of the core  [default: all of it]")
+    parser.add_argument("--most", type=int, default=10, help="mutants of each file, chosen by the seed")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--list", action="store_true", help="print the mutants and stop")
+    parser.add_argument("--log", type=pathlib.Path, help="file that keeps every verdict; a second run goes on there")
+    given = parser.parse_args()
+    chosen = []
+    for file in targets(given.files):
+        every = list(mutants(file))
+        chosen += random.Random(f"{given.seed} {file}").sample(every, min(given.most, len(every)))
+    if given.list:
+        print(*chosen, sep="\n")
+        return
+    known = json.loads(given.log.read_text()) if given.log and given.log.exists() else {}
+    # Imported once, before the forks; nothing is computed yet.
+    import keras  # noqa: F401
+    import tensorflow  # noqa: F401
+
+    def verdict(mutant: Mutant) -> tuple[Mutant, bool]:
+        if str(mutant) not in known:
+            known[str(mutant)] = is_noticed(mutant)
+            if given.log:
+                given.log.write_text(json.dumps(known, indent=1))
+        noticed = known[str(mutant)]
+        print("noticed " if noticed else "SURVIVED", f"{mutant.file}:{mutant.line}", flush=True)
+        return mutant, noticed
+
+    with ThreadPoolExecutor(given.processes) as pool:
+        verdicts = list(pool.map(verdict, chosen))
+    survivors = [mutant for mutant, noticed in verdicts if not noticed]
+    equal = [mutant for mutant in survivors if str(mutant) in EQUIVALENT]
+    by_file = collections.Counter(mutant.file for mutant, _ in verdicts)
+    lost = collections.Counter(mutant.file for mutant in survivors if mutant not in equal)
+    for file, count in by_file.items():
+        print(f"{file:45} {count - lost[file]:4d} of {count}")
+    tried = len(verdicts) - len(equal)
+    caught = len(verdicts) - len(survivors)
+    print(f"{caught} of {tried} noticed ({100 * caught / tried:.1f} %), {len(equal)} further change nothing")
+    for mutant in survivors:
+        print(f"survivor: {mutant}" + (f"   [{EQUIVALENT[str(mutant)]}]" if mutant in equal else ""))
+
+
+if __name__ == "__main__":
+    main()
