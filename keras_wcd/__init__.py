@@ -11,6 +11,8 @@ _SUBPACKAGES = (
     *("data", "distill", "export", "losses", "metrics", "models", "ops", "training", "visual"),
     "weighting",
 )
+_FORMER = ("pictures", "plotting")
+"""Modules of earlier versions, which say what to use."""
 _LOSSES = (
     *("CD", "DCD", "HyperCD", "InfoCD", "WeightedCD", "LandauCD", "ExtremeValueCD", "ChiSquaredCD", "LogLogisticCD"),
     *("GammaCD", "WeibullCD", "LogisticCD", "NormalCD"),
@@ -20,7 +22,7 @@ __all__ = sorted((*_SUBPACKAGES, *_LOSSES))
 
 
 def __getattr__(name: str):
-    if name in _SUBPACKAGES:
+    if name in (*_SUBPACKAGES, *_FORMER):
         return importlib.import_module(f"keras_wcd.{name}")
     if name in _LOSSES:
         return getattr(importlib.import_module("keras_wcd.losses"), name)

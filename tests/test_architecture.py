@@ -23,6 +23,8 @@ FLOORS = {
     "keras_wcd.predictors": 4,
     "keras_wcd.complete": 5,
     "keras_wcd.completing": 6,
+    "keras_wcd.pictures": 6,
+    "keras_wcd.plotting": 6,
     "keras_wcd.training": 5,
     "keras_wcd.evaluation": 5,
     "keras_wcd.demo": 6,

@@ -43,7 +43,7 @@ def clouds_png(rows: Sequence[Mapping[str, np.ndarray]], *, labels: Sequence[str
 
 
 def curves_png(curves: Mapping[str, Sequence[float]], *, x_label: str, y_label: str, dpi: int = 110) -> bytes:
-    """Curves over 1, 2, ... as PNG, told apart by colour and dash."""
+    """Curves over 1, 2, ... as PNG, told apart by color and dash."""
     figure = Figure(figsize=(5.5, 3.2))
     axis = figure.add_subplot()
     styles = zip(("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00"), ("-", "--", "-.", ":", "-"), strict=True)

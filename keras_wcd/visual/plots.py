@@ -1,4 +1,4 @@
-"""Figures, drawn from plain arrays, in colours and dashes that do not rely on colour vision."""
+"""Figures, drawn from plain arrays, in colors and dashes that do not rely on color vision."""
 
 import os
 

@@ -1,6 +1,7 @@
 import base64
 import html.parser
 import json
+import pathlib
 import re
 import shutil
 import subprocess
@@ -8,7 +9,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from keras_wcd.visual.viewer import MAX_POINTS, Layer, cloud_page, write_page
+from keras_wcd.visual.viewer import MAX_POINTS, PAGE, Layer, cloud_page, write_page
 
 NASTY = '</script><b>"scan" & é'
 RENDER = """
@@ -68,7 +69,7 @@ def test_the_page_holds_the_points_to_one_step_of_65535(points):
     assert steps.max() == 65535
 
 
-def test_colours_stay_with_their_points_when_a_layer_is_thinned():
+def test_colors_stay_with_their_points_when_a_layer_is_thinned():
     points = np.repeat(np.arange(MAX_POINTS + 5000)[:, None], 3, axis=1).astype(float)
     colors = np.repeat((np.arange(len(points)) * 255 // len(points))[:, None], 3, axis=1).astype(np.uint8)
     layer = data_of(cloud_page([Layer("a", points, colors)], "t"))["layers"][0]
@@ -88,6 +89,19 @@ def test_names_are_escaped_and_nothing_comes_from_the_network(points):
     parser = html.parser.HTMLParser()
     parser.feed(page)
     parser.close()
+
+
+@pytest.mark.parametrize("title", ["STYLE", "{{data}}", "{{title}} SCRIPT %s", "TITLE"])
+def test_a_title_is_shown_as_it_is_whatever_the_page_calls_its_parts(points, title):
+    page = cloud_page([Layer("{{title}}", points)], title)
+    assert re.search("<h1>(.*)</h1>", page)[1] == title
+    assert data_of(page)["layers"][0]["title"] == "{{title}}"
+
+
+def test_the_page_is_in_the_wheel():
+    tomllib = pytest.importorskip("tomllib", reason="Python 3.10 has no TOML reader")
+    settings = tomllib.loads((pathlib.Path(__file__).parents[2] / "pyproject.toml").read_text())["tool"]["setuptools"]
+    assert PAGE.match(settings["package-data"]["keras_wcd.visual"][0])
 
 
 def test_the_page_is_for_light_and_dark(points):
