@@ -8,6 +8,7 @@ import pytest
 ROOT = pathlib.Path(__file__).parent.parent
 FLOORS = {
     "keras_wcd.files": 0,
+    "keras_wcd.names": 0,
     "keras_wcd.types": 0,
     "keras_wcd.parallel": 0,
     "keras_wcd.ops": 1,
