@@ -8,7 +8,7 @@ import importlib
 _HOMES = {
     "Augment": "augment",
     "Batches": "pipeline.batches",
-    "Camera": "scanner.depth_camera",
+    "Camera": "scanner.camera",
     "Cloud": "io.cloud",
     "Completion3D": "datasets.completion3d",
     "DATASETS": "datasets.table",

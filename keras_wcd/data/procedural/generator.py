@@ -15,7 +15,8 @@ from keras_wcd.data.procedural.sofas import COUCHES
 from keras_wcd.data.procedural.tables import TABLES
 from keras_wcd.data.procedural.watercraft import WATERCRAFT
 from keras_wcd.data.resample import Frame, fps_order, resample
-from keras_wcd.data.scanner.depth_camera import Camera, random_rotation, scan
+from keras_wcd.data.scanner.camera import Camera
+from keras_wcd.data.scanner.depth_camera import random_rotation, scan
 
 VERSION = 2
 """Rises when the same seed makes other points, so that caches of older ones are left alone."""

@@ -3,42 +3,20 @@
 Visibility is exact: a z-buffer in NumPy, filled row by row of every triangle, or a ray tracer where one is installed.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from keras_wcd.data.io.mesh import Mesh
-from keras_wcd.data.scanner import camera, embree
+from keras_wcd.data.scanner import embree
+from keras_wcd.data.scanner.camera import Camera, project, rays, rotate, rotation_matrices
 
 _EDGE = 1e-9
-"""Slack, in pixels, that gives a pixel centre on a shared edge to both triangles rather than to none."""
-
-
-@dataclass(frozen=True)
-class Camera:
-    """A pinhole depth camera that looks at the origin; by default the one that made PCN's partial clouds.
-
-    Attributes:
-        width: Pixels across.
-        height: Pixels down.
-        focal: Focal length in pixels.
-        distance: From the camera to the origin of the object's frame.
-    """
-
-    width: int = 160
-    height: int = 120
-    focal: float = 100.0
-    distance: float = 1.0
-
-    def finer(self, factor: float) -> "Camera":
-        """The same view with `factor` times as many pixels each way."""
-        return Camera(round(self.width * factor), round(self.height * factor), self.focal * factor, self.distance)
+"""Slack, in pixels, that gives a pixel center on a shared edge to both triangles rather than to none."""
 
 
 def random_rotation(rng: np.random.Generator) -> np.ndarray:
     """A rotation matrix `(3, 3)` drawn uniformly, by a uniform unit quaternion (Shoemake, 1992)."""
     w, x, y, z = _unit(rng.standard_normal(4))
-    return camera.rotation_matrices(np.array([x, y, z, w]), library="numpy")
+    return rotation_matrices(np.array([x, y, z, w]), library="numpy")
 
 
 def look_from(direction: np.ndarray) -> np.ndarray:
@@ -58,21 +36,21 @@ def depth_image(
     method: str = "z_buffer",
     library: str = "numpy",
 ) -> np.ndarray:
-    """Distance along the optical axis at every pixel centre `(height, width)`, inf where nothing is seen.
+    """Distance along the optical axis at every pixel center `(height, width)`, inf where nothing is seen.
 
     Args:
         mesh: Triangles in the object's frame; both sides of a triangle are seen.
         rotation: From the object's frame to the camera's axes (right, down, forward) `(3, 3)`.
         camera: PCN's by default.
         method: "z_buffer", "embree" (the extra `embree`), or "auto": Embree where it is installed. Embree may
-            decide otherwise about pixels whose centre lies on an edge, to a millionth of a pixel.
-        library: Of the transforms, as in `graphics`.
+            decide otherwise about pixels whose center lies on an edge, to a millionth of a pixel.
+        library: Of the transforms, as in `camera`.
 
     Raises:
         ValueError: where the mesh reaches behind the camera; for another method, or one that is not installed.
     """
     camera = camera or Camera()
-    vertices = camera.rotate(mesh.vertices, rotation, library=library) + (0.0, 0.0, camera.distance)
+    vertices = rotate(mesh.vertices, rotation, library=library) + (0.0, 0.0, camera.distance)
     if len(vertices) and not vertices[:, 2].min() > 1e-6:
         raise ValueError(
             f"the mesh reaches to the camera (nearest depth {vertices[:, 2].min():.3g}); "
@@ -82,7 +60,7 @@ def depth_image(
     if embree.chosen(method) == "embree":
         face, row, column = embree.first_hits(mesh, rotation, camera)
     else:
-        face, row, column = _covered(camera.project(corners, camera, library=library), camera)
+        face, row, column = _covered(project(corners, camera, library=library), camera)
     depth = _depth(corners, face, column, row, camera)
     image = np.full(camera.width * camera.height, np.inf)
     np.minimum.at(image, row * camera.width + column, depth)
@@ -104,13 +82,13 @@ def scan(
     camera = camera or Camera()
     image = depth_image(mesh, rotation, camera, method=method, library=library)
     row, column = np.nonzero(np.isfinite(image))
-    ray = camera.rays(np.stack([column, row], axis=1), camera, library=library)
+    ray = rays(np.stack([column, row], axis=1), camera, library=library)
     seen = ray * image[row, column, None] - (0.0, 0.0, camera.distance)
-    return camera.rotate(seen, np.asarray(rotation).T, library=library)
+    return rotate(seen, np.asarray(rotation).T, library=library)
 
 
 def _covered(pixels: np.ndarray, camera: Camera) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Face, row and column of every pixel centre in every triangle; `pixels` `(F, 3 corners, 2)`."""
+    """Face, row and column of every pixel center in every triangle; `pixels` `(F, 3 corners, 2)`."""
     u, v = pixels[..., 0], pixels[..., 1]
     face, row = _rows(v, camera.height)
     left, right = _span(u[face], v[face], row)

@@ -1,14 +1,12 @@
 """Visibility by Intel's ray tracer Embree, an extra: quicker than the z-buffer for many views of a large mesh."""
 
 import importlib.util
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from keras_wcd.data.io.mesh import Mesh
-
-if TYPE_CHECKING:
-    from keras_wcd.data.scanner.depth_camera import Camera
+from keras_wcd.data.scanner.camera import Camera, rays, rotate
 
 METHODS = ("auto", "z_buffer", "embree")
 
@@ -30,8 +28,8 @@ def chosen(method: str) -> str:
     return "z_buffer"
 
 
-def first_hits(mesh: Mesh, rotation: np.ndarray, camera: "Camera") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Face, row and column of every pixel whose ray meets a triangle; the arguments of `views.depth_image`.
+def first_hits(mesh: Mesh, rotation: np.ndarray, camera: Camera) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Face, row and column of every pixel whose ray meets a triangle; the arguments of `depth_camera.depth_image`.
 
     Embree computes in float32: take the depth from the face and not from the tracer. The tree over the triangles is
     what takes time; that of the last mesh is kept for its other views.
@@ -40,11 +38,11 @@ def first_hits(mesh: Mesh, rotation: np.ndarray, camera: "Camera") -> tuple[np.n
     if not len(mesh.faces):
         nothing = np.zeros(0, np.int64)
         return nothing, nothing, nothing
-    rays = camera.rays(np.stack([column, row], axis=1), camera, library="numpy")
     back = np.asarray(rotation, np.float64).T
-    rays = np.ascontiguousarray(camera.rotate(rays, back, library="numpy"), np.float32)
-    origins = np.tile((back @ (0.0, 0.0, -camera.distance)).astype(np.float32), (len(rays), 1))
-    face = np.asarray(_scene(mesh).run(origins, rays, query="INTERSECT"), np.int64)
+    turned = rotate(rays(np.stack([column, row], axis=1), camera, library="numpy"), back, library="numpy")
+    directions = np.ascontiguousarray(turned, np.float32)
+    origins = np.tile((back @ (0.0, 0.0, -camera.distance)).astype(np.float32), (len(directions), 1))
+    face = np.asarray(_scene(mesh).run(origins, directions, query="INTERSECT"), np.int64)
     hit = face >= 0
     return face[hit], row[hit], column[hit]
 

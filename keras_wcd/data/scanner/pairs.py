@@ -10,8 +10,8 @@ from keras_wcd.data.io import ply
 from keras_wcd.data.io.limits import FormatError
 from keras_wcd.data.io.mesh import Mesh, face_areas, read_mesh, sample_surface
 from keras_wcd.data.resample import Frame
-from keras_wcd.data.scanner import camera
-from keras_wcd.data.scanner.depth_camera import Camera, scan
+from keras_wcd.data.scanner.camera import Camera, rotation_matrices
+from keras_wcd.data.scanner.depth_camera import scan
 
 UPS = ("y", "z")
 MIN_SEEN = 64
@@ -28,7 +28,7 @@ class Scanning:
         points: Points of the ground truth.
         seed: Of everything random.
         up: Axis of the meshes that points up, "y" or "z"; the front is +x.
-        method: Of the visibility, as in `views.depth_image`.
+        method: Of the visibility, as in `depth_camera.depth_image`.
 
     Raises:
         ValueError: for another axis, a number below 1, a negative seed.
@@ -54,7 +54,7 @@ class Scanning:
         return asdict(self)
 
     def mesh(self, path: Path) -> Mesh:
-        """The mesh of a file in the canonical frame: y up, centred, bounding-box diagonal 1.
+        """The mesh of a file in the canonical frame: y up, centered, bounding-box diagonal 1.
 
         Raises:
             FormatError: where it cannot be read, or has no surface.
@@ -88,7 +88,7 @@ class Scanning:
         rng, best = self._rng(name, 1 + view), np.zeros((0, 3))
         for _ in range(_TRIES):
             drawn = rng.standard_normal(4)
-            rotation = camera.rotation_matrices(drawn / np.sqrt((drawn * drawn).sum()))
+            rotation = rotation_matrices(drawn / np.sqrt((drawn * drawn).sum()))
             seen = scan(mesh, rotation, Camera(), method=self.method)
             best = max(best, seen, key=len)
             if len(best) >= MIN_SEEN:
