@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from keras_wcd.data.contract import Sample
-from keras_wcd.data.resample import resample
+from keras_wcd.data.resampling import resample
 
 PROTOCOL_POINTS = 2048
 """Points of every scan, where the network does not ask for another number."""

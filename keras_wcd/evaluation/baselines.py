@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_wcd.data.resample import resample
+from keras_wcd.data.resampling import resample
 from keras_wcd.ops.sampling import farthest_point_indices
 
 MIRROR = np.array([1, 1, -1], np.float32)

@@ -4,7 +4,7 @@ from scipy.spatial.distance import pdist
 from scipy.spatial.transform import Rotation
 
 from keras_wcd.data.augment import Augment, generator
-from keras_wcd.data.resample import fps_order
+from keras_wcd.data.resampling import fps_order
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from loss_oracles import ONE_WAY, value
 from scipy.spatial import cKDTree
 
 from keras_wcd.data.contract import PairDataset, Sample
-from keras_wcd.data.resample import resample
+from keras_wcd.data.resampling import resample
 from keras_wcd.evaluation import PAPER_ROWS, evaluate, paper_rows, paper_table, published
 from keras_wcd.evaluation.baselines import BASELINES
 

@@ -20,7 +20,7 @@ from keras_wcd.data.contract import PairDataset
 from keras_wcd.data.pipeline.ordering import PREFIX, order_all
 from keras_wcd.data.pipeline.sources import Source
 from keras_wcd.data.pipeline.store import Store
-from keras_wcd.data.resample import resample
+from keras_wcd.data.resampling import resample
 
 _SCANS_IN_A_FILE = 1024
 

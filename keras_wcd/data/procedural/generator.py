@@ -14,7 +14,7 @@ from keras_wcd.data.procedural.primitives import join
 from keras_wcd.data.procedural.sofas import COUCHES
 from keras_wcd.data.procedural.tables import TABLES
 from keras_wcd.data.procedural.watercraft import WATERCRAFT
-from keras_wcd.data.resample import Frame, fps_order, resample
+from keras_wcd.data.resampling import Frame, fps_order, resample
 from keras_wcd.data.scanner.camera import Camera
 from keras_wcd.data.scanner.depth_camera import random_rotation, scan
 

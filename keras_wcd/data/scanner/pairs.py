@@ -9,7 +9,7 @@ import numpy as np
 from keras_wcd.data.io import ply
 from keras_wcd.data.io.limits import FormatError
 from keras_wcd.data.io.mesh import Mesh, face_areas, read_mesh, sample_surface
-from keras_wcd.data.resample import Frame
+from keras_wcd.data.resampling import Frame
 from keras_wcd.data.scanner.camera import Camera, rotation_matrices
 from keras_wcd.data.scanner.depth_camera import scan
 

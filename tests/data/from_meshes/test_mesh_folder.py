@@ -25,7 +25,7 @@ from keras_wcd.data.io.formats import read_points
 from keras_wcd.data.io.mesh import Mesh, sample_surface
 from keras_wcd.data.pipeline.batches import Batches, to_arrays
 from keras_wcd.data.procedural.primitives import box, ellipsoid, join, rod
-from keras_wcd.data.resample import Frame
+from keras_wcd.data.resampling import Frame
 from keras_wcd.data.scanner.pairs import Scanning
 
 SHARED = DATA / "meshes"

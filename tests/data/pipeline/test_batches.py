@@ -12,7 +12,7 @@ from keras_wcd.data.contract import PairDataset, Sample
 from keras_wcd.data.datasets.shapes8 import Shapes8
 from keras_wcd.data.pipeline.batches import Batches, to_arrays, to_tf_data
 from keras_wcd.data.pipeline.sources import Clouds, file_key
-from keras_wcd.data.resample import fps_order
+from keras_wcd.data.resampling import fps_order
 
 
 class Memory(PairDataset):

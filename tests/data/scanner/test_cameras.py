@@ -10,7 +10,7 @@ from shared import DATA
 
 from keras_wcd.data.io.mesh import read_mesh
 from keras_wcd.data.procedural.primitives import box, ellipsoid, join, rod
-from keras_wcd.data.resample import Frame
+from keras_wcd.data.resampling import Frame
 from keras_wcd.data.scanner import camera, embree, graphics
 from keras_wcd.data.scanner.camera import Camera
 from keras_wcd.data.scanner.depth_camera import depth_image, look_from, random_rotation, scan

@@ -5,7 +5,7 @@ from shared import DATA as SHARED
 
 from keras_wcd.data.io.mesh import Mesh, read_mesh
 from keras_wcd.data.procedural.primitives import box, ellipsoid, join, loft, rod
-from keras_wcd.data.resample import Frame
+from keras_wcd.data.resampling import Frame
 from keras_wcd.data.scanner.camera import Camera
 from keras_wcd.data.scanner.depth_camera import depth_image, look_from, random_rotation, scan
 

@@ -3,7 +3,7 @@ import pytest
 from scipy.spatial.distance import cdist
 from shared import ORACLES
 
-from keras_wcd.data.resample import Frame, fps_order, resample
+from keras_wcd.data.resampling import Frame, fps_order, resample
 from keras_wcd.ops.sampling import NEAR_ORIGIN, farthest_point_indices
 
 ORACLE = ORACLES / "ops.npz"
