@@ -8,7 +8,6 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
 
 from keras_wcd.models import inference, presets, stages
 from keras_wcd.models.arguments import positive
@@ -131,12 +130,24 @@ class CompletionModel(keras.Model):
             self.optimizer.build(self.trainable_variables)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True) -> Tensor:
-        """The sum over stages of the class's formula, and the losses that layers added."""
+        """The sum over stages of the class's formula, and the losses that layers and regularizers added.
+
+        Args:
+            x: Partial clouds `(B, N, 3)`.
+            y: Complete clouds `(B, M, 3)`; rows of NaN are padding.
+            y_pred: The stages `(B, n, 3)`.
+            sample_weight: A weight for every cloud `(B,)`; the losses of clouds are multiplied by it.
+            training: As of `keras.Model.compute_loss`; the value does not depend on it.
+
+        Raises:
+            ValueError: without `y`, for a ragged one, for weights that are not one per cloud, or where nothing was
+                compiled that has a loss.
+        """
         if y is None:
             raise ValueError("fit and evaluate need the complete clouds as y: (partial, complete) pairs")
-        if sample_weight is not None and len(sample_weight.shape) == 1:
-            # (B, 1) meets losses of shape (B,) and (B, N) alike.
-            sample_weight = ops.expand_dims(sample_weight, -1)
+        stages.check_dense(y, "y")
+        if sample_weight is not None:
+            sample_weight = stages.cloud_weights(sample_weight, y)
         terms = [
             weight * loss(stages.prefix(y, stage), stage, sample_weight)
             for loss, weight, stage in zip(self._stage_losses, self.stage_weights, y_pred, strict=True)
@@ -144,7 +155,8 @@ class CompletionModel(keras.Model):
         ]
         if self._matching_loss is not None:
             terms.append(self._matching_loss(x, y_pred[-1], sample_weight))
-        terms += [ops.sum(loss) for loss in self.losses]
+        # Every replica computes them; Keras's own sum divides them among the replicas, as its losses are.
+        terms += [self._aggregate_additional_loss(loss) for loss in self.losses]
         if not terms:
             raise ValueError("there is no loss to compute: compile(loss=...) with one, and a stage weight > 0")
         return sum(terms[1:], terms[0])

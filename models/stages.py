@@ -52,3 +52,35 @@ def one_sided(loss: keras.losses.Loss | None) -> keras.losses.Loss:
 def prefix(y: Tensor, stage: Tensor) -> Tensor:
     """As many first points of the ground truth as the stage has, or all of them where it has fewer."""
     return y[:, : ops.shape(stage)[1]]
+
+
+def check_dense(clouds: Tensor, name: str) -> None:
+    """Refuse ragged clouds, whose rows no loss could match.
+
+    Raises:
+        ValueError: for a ragged tensor.
+    """
+    if hasattr(clouds, "row_splits"):
+        raise ValueError(
+            f"{name} must be a dense tensor (B, M, 3), got a ragged one; pad clouds of different sizes with rows of "
+            "NaN, which count nowhere: to_tensor(default_value=float('nan'))"
+        )
+
+
+def cloud_weights(sample_weight: Tensor, clouds: Tensor) -> Tensor:
+    """Weights of clouds `(B,)`, `(B, 1)` or one for all as `(B, 1)`, which meets losses `(B,)` and `(B, N)` alike.
+
+    Raises:
+        ValueError: for weights of another shape.
+    """
+    check_dense(sample_weight, "sample_weight")
+    sample_weight = ops.convert_to_tensor(sample_weight)
+    shape, batch = tuple(sample_weight.shape), clouds.shape[0]
+    if not shape:
+        return ops.broadcast_to(ops.reshape(sample_weight, (1, 1)), (ops.shape(clouds)[0], 1))
+    if len(shape) > 2 or shape[1:] not in ((), (1,)) or (None not in (batch, shape[0]) and shape[0] != batch):
+        raise ValueError(
+            f"sample_weight must have shape (B,), one weight per cloud, here ({'B' if batch is None else batch},), "
+            f"got {shape}"
+        )
+    return ops.reshape(sample_weight, (-1, 1))

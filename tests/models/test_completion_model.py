@@ -1,5 +1,7 @@
 """The base of the networks: supervision of stages, metrics, prediction, draws, export, on two-stage toys."""
 
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -139,6 +141,49 @@ def test_sample_weights_weigh_clouds():
     assert found == pytest.approx((weights * per_cloud).mean(), rel=1e-5)
 
 
+@pytest.mark.parametrize("shape", [(), (4,), (4, 1)])
+def test_one_weight_for_all_and_a_column_of_weights_are_understood(shape):
+    x, y = clouds()
+    model = Toy()
+    model.compile(loss=TinyChamfer())
+    weights = np.full(shape, 3, "float32")
+    found = float(model.compute_loss(x, y, model(x), sample_weight=ops.convert_to_tensor(weights)))
+    assert found == pytest.approx(3 * expected_loss(y, model(x)), rel=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(4, 96), (4, 3), (3,), (4, 1, 1), (1, 4), (0,)])
+def test_weights_that_are_not_one_per_cloud_are_named(shape):
+    x, y = clouds()
+    model = Toy()
+    model.compile(loss=TinyChamfer())
+    with pytest.raises(
+        ValueError, match=re.escape(f"sample_weight must have shape (B,), one weight per cloud, here (4,), got {shape}")
+    ):
+        model.compute_loss(x, y, model(x), sample_weight=np.ones(shape, "float32"))
+
+
+@pytest.mark.parametrize("run", ["fit", "evaluate"])
+def test_weights_of_points_are_named_where_training_runs(run):
+    x, y = clouds()
+    model = Toy()
+    model.compile("sgd", loss=TinyChamfer())
+    with pytest.raises(ValueError, match=r"sample_weight must have shape \(B,\), one weight per cloud"):
+        getattr(model, run)(x, y, sample_weight=np.ones((4, 96), "float32"), verbose=0)
+
+
+def test_ragged_truth_is_named():
+    if keras.config.backend() != "tensorflow":
+        pytest.skip("ragged tensors are TensorFlow's")
+    import tensorflow as tf
+
+    x, y = clouds()
+    model = Toy()
+    model.compile("sgd", loss=TinyChamfer())
+    ragged = tf.RaggedTensor.from_row_lengths(y.reshape(-1, 3)[:200], [96, 4, 96, 4])
+    with pytest.raises(ValueError, match="y must be a dense tensor .B, M, 3., got a ragged one; pad clouds"):
+        model.fit(tf.data.Dataset.from_tensors((x, ragged)), verbose=0)
+
+
 def test_metrics_see_the_last_stage_and_keep_their_names():
     x, y = clouds(complete=32)
     model = Toy()
@@ -216,7 +261,7 @@ def test_training_without_truth_or_loss_is_named():
         model.compute_loss(*clouds(), model(clouds()[0]))
 
 
-def test_a_network_made_of_neighbour_searches_exports_without_a_call_into_python(tmp_path):
+def test_a_network_made_of_neighbor_searches_exports_without_a_call_into_python(tmp_path):
     if keras.config.backend() != "tensorflow":
         pytest.skip("SavedModel is TensorFlow's")
     import tensorflow as tf
