@@ -1,33 +1,11 @@
 """Point cloud completion with weighted Chamfer distances, for Keras 3.
 
-Names are resolved at first use, so that what needs no framework loads none.
+The names are those of `__init__.pyi`, which editors and type checkers read; each is resolved at first use, so that
+what needs no framework loads none.
 """
 
-import importlib
+import lazy_loader
 
 __version__ = "0.1.0"
 
-_SUBPACKAGES = (
-    *("data", "distill", "export", "losses", "metrics", "models", "ops", "training", "visual"),
-    "weighting",
-)
-_FORMER = ("pictures", "plotting")
-"""Modules of earlier versions, which say what to use."""
-_LOSSES = (
-    *("CD", "DCD", "HyperCD", "InfoCD", "WeightedCD", "LandauCD", "ExtremeValueCD", "ChiSquaredCD", "LogLogisticCD"),
-    *("GammaCD", "WeibullCD", "LogisticCD", "NormalCD"),
-)
-
-__all__ = sorted((*_SUBPACKAGES, *_LOSSES))
-
-
-def __getattr__(name: str):
-    if name in (*_SUBPACKAGES, *_FORMER):
-        return importlib.import_module(f"keras_wcd.{name}")
-    if name in _LOSSES:
-        return getattr(importlib.import_module("keras_wcd.losses"), name)
-    raise AttributeError(f"module 'keras_wcd' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,7 +1,6 @@
 """Where made data is kept between runs, and how it is kept whole."""
 
 import os
-import sys
 import warnings
 import zipfile
 import zlib
@@ -9,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import platformdirs
 
 from keras_wcd.data.io.limits import atomic_write
 
@@ -16,16 +16,16 @@ VARIABLE = "KERAS_WCD_CACHE"
 
 
 def folder(given: str | os.PathLike | None = None) -> Path:
-    """The folder `given`, else that of the environment's KERAS_WCD_CACHE, else the platform's for caches."""
+    r"""The folder `given`, else that of the environment's KERAS_WCD_CACHE, else the platform's for caches.
+
+    That is `$XDG_CACHE_HOME/keras-wcd`, by default `~/.cache/keras-wcd`, on Linux; `~/Library/Caches/keras-wcd` on
+    macOS; `%LOCALAPPDATA%\keras-wcd\Cache` on Windows.
+    """
     if given is not None:
         return Path(given).expanduser()
     if os.environ.get(VARIABLE):
         return Path(os.environ[VARIABLE]).expanduser()
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "keras-wcd" / "Cache"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "keras-wcd"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "keras-wcd"
+    return platformdirs.user_cache_path("keras-wcd", appauthor=False)
 
 
 def cached(
@@ -52,8 +52,10 @@ def cached(
 def _load(path: Path, shapes: dict[str, tuple[int, ...]]) -> tuple[np.ndarray, ...] | None:
     if not path.is_file() or path.stat().st_size < 4 * sum(np.prod(shape) for shape in shapes.values()):
         return None
+    if not zipfile.is_zipfile(path):
+        return None
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = tuple(archive[name] for name in shapes)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError):
         return None

@@ -1,32 +1,9 @@
-"""Functions of point tensors: neighbours, sampling, grouping, interpolation.
+"""Functions of point tensors: neighbors, sampling, grouping, interpolation.
 
-Names are resolved at first use, so that what needs only NumPy (`keras_wcd.ops.sampling`) loads no framework.
+The names are those of `__init__.pyi`, resolved at first use: what needs only NumPy (`keras_wcd.ops.sampling`) loads
+no framework.
 """
 
-import importlib
+import lazy_loader
 
-_HOMES = {
-    "ball_query": "points",
-    "cubic_feature_sampling": "grids",
-    "device_only": "host",
-    "farthest_point_sampling": "points",
-    "gather_points": "neighbors",
-    "gridding": "grids",
-    "gridding_reverse": "grids",
-    "knn": "neighbors",
-    "nearest": "neighbors",
-    "nearest_both": "neighbors",
-    "three_interpolate": "points",
-}
-
-__all__ = sorted(_HOMES)
-
-
-def __getattr__(name: str):
-    if name in _HOMES:
-        return getattr(importlib.import_module(f"keras_wcd.ops.{_HOMES[name]}"), name)
-    raise AttributeError(f"module 'keras_wcd.ops' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,19 +1,5 @@
-"""Training loops. Names are resolved at first use."""
+"""Training loops. The names are those of `__init__.pyi`, resolved at first use."""
 
-import importlib
+import lazy_loader
 
-_HOMES = {
-    "AdversarialTraining": "adversarial",
-    "Fitted": "loop",
-    "RECIPES": "recipes",
-    "Recipe": "recipes",
-    "fit": "loop",
-}
-
-__all__ = sorted(_HOMES)
-
-
-def __getattr__(name: str):
-    if name in _HOMES:
-        return getattr(importlib.import_module(f"keras_wcd.training.{_HOMES[name]}"), name)
-    raise AttributeError(f"module 'keras_wcd.training' has no attribute {name!r}")
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,33 @@
+from . import complete as complete
+from . import completing as completing
+from . import data as data
+from . import distill as distill
+from . import evaluation as evaluation
+from . import export as export
+from . import frames as frames
+from . import losses as losses
+from . import metrics as metrics
+from . import models as models
+from . import ops as ops
+from . import parallel as parallel
+from . import pictures as pictures
+from . import plotting as plotting
+from . import predictors as predictors
+from . import training as training
+from . import visual as visual
+from . import weighting as weighting
+from .losses import CD as CD
+from .losses import DCD as DCD
+from .losses import ChiSquaredCD as ChiSquaredCD
+from .losses import ExtremeValueCD as ExtremeValueCD
+from .losses import GammaCD as GammaCD
+from .losses import HyperCD as HyperCD
+from .losses import InfoCD as InfoCD
+from .losses import LandauCD as LandauCD
+from .losses import LogisticCD as LogisticCD
+from .losses import LogLogisticCD as LogLogisticCD
+from .losses import NormalCD as NormalCD
+from .losses import WeibullCD as WeibullCD
+from .losses import WeightedCD as WeightedCD
+
+__version__: str

@@ -1,0 +1,11 @@
+from .grids import cubic_feature_sampling as cubic_feature_sampling
+from .grids import gridding as gridding
+from .grids import gridding_reverse as gridding_reverse
+from .host import device_only as device_only
+from .neighbors import gather_points as gather_points
+from .neighbors import knn as knn
+from .neighbors import nearest as nearest
+from .neighbors import nearest_both as nearest_both
+from .points import ball_query as ball_query
+from .points import farthest_point_sampling as farthest_point_sampling
+from .points import three_interpolate as three_interpolate
