@@ -2,8 +2,11 @@
 
 import importlib
 import os
+import pkgutil
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -23,13 +26,63 @@ def run_blocked(code, blocked, **environment):
     return subprocess.run(command, cwd=elsewhere, env=environment, capture_output=True, text=True, check=False)
 
 
+def packages():
+    """Every package of the library."""
+    yield keras_wcd.__name__
+    yield from (found.name for found in pkgutil.walk_packages(keras_wcd.__path__, "keras_wcd.") if found.ispkg)
+    for mapped in ("keras_wcd.models", "keras_wcd.export"):
+        path = importlib.import_module(mapped).__path__
+        yield mapped
+        yield from (found.name for found in pkgutil.walk_packages(path, f"{mapped}.") if found.ispkg)
+
+
+PACKAGES = sorted(set(packages()))
+LAZY = [name for name in PACKAGES if Path(importlib.import_module(name).__file__).with_suffix(".pyi").is_file()]
+
+
+def promised(package):
+    """The names in a package's stub, read without the library that reads it."""
+    text = Path(importlib.import_module(package).__file__).with_suffix(".pyi").read_text()
+    return re.findall(r"^from \S+ import (\w+) as \1$", text, re.MULTILINE)
+
+
 def test_every_loss_is_at_the_top():
     for loss in LOSSES.values():
         assert getattr(keras_wcd, loss.__name__) is loss
-    for name in keras_wcd.__all__:
-        assert getattr(keras_wcd, name) is not None
-    with pytest.raises(AttributeError, match="has no attribute 'LorentzCD'"):
-        keras_wcd.LorentzCD  # noqa: B018
+
+
+def test_the_packages_with_many_names_are_lazy():
+    lazy = {"keras_wcd", "keras_wcd.data", "keras_wcd.evaluation", "keras_wcd.export", "keras_wcd.ops"}
+    assert lazy | {"keras_wcd.training"} <= set(LAZY)
+
+
+@pytest.mark.parametrize("package", LAZY)
+def test_every_name_of_a_stub_is_there_and_no_other(package):
+    module = importlib.import_module(package)
+    text = Path(module.__file__).with_suffix(".pyi").read_text()
+    assert len(promised(package)) == len(re.findall("import", text)) > 0
+    assert sorted(module.__all__) == sorted(promised(package))
+    assert set(dir(module)) >= set(module.__all__)
+    for name in module.__all__:
+        assert getattr(module, name) is not None
+    with pytest.raises(AttributeError, match="LorentzCD"):
+        module.LorentzCD  # noqa: B018
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_no_name_is_that_of_a_file_too(package):
+    # Importing the file would put it in the place of what bears its name.
+    module = importlib.import_module(package)
+    files = {found.name for found in pkgutil.iter_modules(module.__path__)}
+    names = promised(package) if package in LAZY else vars(module)
+    for name in files & set(names):
+        assert getattr(module, name) is importlib.import_module(f"{package}.{name}"), name
+
+
+@pytest.mark.parametrize("name", ["evaluation", "complete", "predictors", "frames", "visual", "parallel", "models"])
+def test_every_part_is_an_attribute_of_the_library(name):
+    done = run_blocked(f"import keras_wcd; assert keras_wcd.{name}.__name__ == 'keras_wcd.{name}'", [])
+    assert done.returncode == 0, done.stderr[-2000:]
 
 
 def test_jax_alone_is_enough_for_losses_and_networks():
@@ -44,7 +97,11 @@ def test_jax_alone_is_enough_for_losses_and_networks():
     assert done.returncode == 0, done.stderr[-2000:]
 
 
-@pytest.mark.parametrize("module", ["keras_wcd", "keras_wcd.data", "keras_wcd.export", "keras_wcd.cli"])
+LIGHT = ("", ".cli", ".complete", ".data", ".evaluation", ".export", ".export.runtime", ".frames", ".ops", ".parallel")
+LIGHT += (".predictors", ".training", ".types", ".visual")
+
+
+@pytest.mark.parametrize("module", [f"keras_wcd{part}" for part in LIGHT])
 def test_no_framework_is_loaded_before_it_is_used(module):
     done = run_blocked(f"import {module}", ["tensorflow", "jax", "torch", "keras"])
     assert done.returncode == 0, done.stderr[-2000:]
