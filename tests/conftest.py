@@ -1,9 +1,11 @@
-"""Two logical CPU devices, so that tests of several replicas run on one machine; memory given back between files."""
+"""Two logical CPU devices, so that tests of several replicas run on one machine; memory given back between files;
+a line in the summary where recordings are missing."""
 
 import gc
 
 import keras
 import pytest
+from shared import SHARED
 
 if keras.config.backend() == "tensorflow":
     import tensorflow as tf
@@ -25,3 +27,13 @@ def memory(request):
 
         jax.clear_caches()
     gc.collect()
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say how many tests wait for files that do not ship; a clone has none of them."""
+    if SHARED.is_dir():
+        return
+    reasons = [str(report.longrepr[-1]) for report in terminalreporter.stats.get("skipped", [])]
+    waiting = sum("shared/" in reason.replace("\\", "/") for reason in reasons)
+    terminalreporter.section("recordings")
+    terminalreporter.line(f"recordings beside the checkout are missing: {waiting} tests skipped, for want of {SHARED}")
