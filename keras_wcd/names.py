@@ -30,7 +30,7 @@ def key_of(table: Iterable[str], name: str, what: str) -> str:
     """The name of a row as its table spells it; arguments and errors as of `find`."""
     keys = {plain(key): key for key in table}
     if not isinstance(name, str) or plain(name) not in keys:
-        raise ValueError(f"unknown {what} {name!r}; {suggestion(name, keys.values())}")
+        raise ValueError(f"unknown {what} {name!r}; {suggestion(name, sorted(keys.values()))}")
     return keys[plain(name)]
 
 
@@ -41,23 +41,29 @@ def plain(name: str) -> str:
 
 def suggestion(name: Any, known: Iterable[str]) -> str:
     """`did you mean landau_cd? known are cd, dcd, ...`, the question only where a known name is near."""
-    keys = {plain(key): key for key in known}
-    near = difflib.get_close_matches(plain(str(name)), keys, n=1)
+    keys, wanted = {plain(key): key for key in known}, plain(str(name))
+    begun = [key for key in keys if wanted and key.startswith(wanted)]
+    near = difflib.get_close_matches(wanted, keys, n=1) or begun
     question = f"did you mean {keys[near[0]]}? " if near else ""
-    return f"{question}known are {', '.join(sorted(keys.values())) or 'none'}"
+    return f"{question}known are {', '.join(keys.values()) or 'none'}"
 
 
 def arguments_of(kind: type) -> tuple[str, ...]:
-    """Names of all arguments that a class takes: its constructor's, and those its `**kwargs` hands to its bases."""
-    names: dict[str, None] = {}
+    """Names of all arguments that a class takes: its constructor's, and those its `**kwargs` hands to its bases.
+
+    What a base takes by position only is for its subclasses to set: no caller can name it, here or further down.
+    """
+    names: dict[str, bool] = {}
     for base in kind.__mro__:
         if "__init__" not in vars(base):
             continue
         parameters = list(inspect.signature(base.__init__).parameters.values())[1:]
-        names.update(dict.fromkeys(p.name for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)))
+        for p in parameters:
+            if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL):
+                names.setdefault(p.name, p.kind is not p.POSITIONAL_ONLY)
         if not any(p.kind is p.VAR_KEYWORD for p in parameters):
             break
-    return tuple(names)
+    return tuple(name for name, open_ in names.items() if open_)
 
 
 def refuse_unknown(kind: type, given: Iterable[str], known: Iterable[str] | None = None) -> None:

@@ -3,16 +3,21 @@
 The families and their parameters are those of Lin et al., "Loss Distillation via Gradient Matching for Point Cloud
 Completion with Weighted Chamfer Distance" (IROS 2024). Each is the density of SciPy's distribution named in its
 docstring. Parameters may be tensors, so that a search can evaluate many at once or a gradient can reach them.
+
+A parameter is stated once, with `parameter`: its default, its unit and the values that distillation searches.
 """
 
 import abc
 import dataclasses
 import math
 from collections.abc import Callable
+from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
+from keras_wcd.names import find, refuse_unknown
 from keras_wcd.types import Tensor
 
 TINY = 1e-12
@@ -21,17 +26,41 @@ LOG_ROOT = math.log(2 * math.pi) / 2
 """Logarithm of the root of 2 pi."""
 LARGE = 80.0
 """exp(LARGE) is finite in float32; a density whose exponent lies beyond is 0 in any case."""
+UNITS = ("distance", "1/distance", None)
+"""What a parameter is measured in; None for a shape, which is a mere number."""
+
+
+def parameter(
+    default: float, low: float = 1e-3, high: float = 1e3, steps: int = 49, *, unit: str | None = "distance"
+) -> Any:
+    """A field of a weighting, with the values where a distillation looks for it by default.
+
+    Args:
+        default: Its default.
+        low: The smallest value that is searched.
+        high: The largest.
+        steps: Number of values, evenly spaced in the logarithm.
+        unit: One of `UNITS`.
+    """
+    if unit not in UNITS:
+        raise ValueError(f"unit must be one of {UNITS}, got {unit!r}")
+    return dataclasses.field(default=default, metadata={"grid": np.geomspace(low, high, steps), "unit": unit})
 
 
 @dataclasses.dataclass(frozen=True)
 class Weighting(abc.ABC):
-    """A function f(d) >= 0 of a distance d >= 0, with the distance where it is largest."""
+    """A function f(d) >= 0 of a distance d >= 0, with the distance where it is largest.
+
+    Raises:
+        ValueError: for a parameter that is not positive and finite.
+    """
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, (int, float)) and not (value > 0 and math.isfinite(value)):
-                raise ValueError(f"{type(self).__name__}: {field.name} must be a positive number, got {value}")
+            number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if isinstance(value, (bool, str, type(None))) or (number and not (value > 0 and math.isfinite(value))):
+                raise ValueError(f"{type(self).__name__}: {field.name} must be a positive number, got {value!r}")
 
     @abc.abstractmethod
     def __call__(self, distance: Tensor) -> Tensor:
@@ -79,7 +108,7 @@ class ExtremeValue(Weighting):
         beta: Scale, in units of distance.
     """
 
-    beta: float = 1.4
+    beta: float = parameter(1.4)
 
     def __call__(self, distance: Tensor) -> Tensor:
         z = distance / self.beta
@@ -101,7 +130,7 @@ class ChiSquared(Weighting):
         k: Degrees of freedom.
     """
 
-    k: float = 3
+    k: float = parameter(3, 0.25, 1000, 97, unit=None)
 
     def __call__(self, distance: Tensor) -> Tensor:
         half = self.k / 2
@@ -124,8 +153,8 @@ class LogLogistic(Weighting):
         beta: Shape.
     """
 
-    alpha: float = 5.0
-    beta: float = 2.0
+    alpha: float = parameter(5.0)
+    beta: float = parameter(2.0, 0.5, 50, 25, unit=None)
 
     def __call__(self, distance: Tensor) -> Tensor:
         t = _log(distance) - _log(self.alpha)
@@ -148,8 +177,8 @@ class Gamma(Weighting):
         beta: Rate, per unit of distance.
     """
 
-    alpha: float = 2.0
-    beta: float = 0.4
+    alpha: float = parameter(2.0, 0.25, 100, 25, unit=None)
+    beta: float = parameter(0.4, unit="1/distance")
 
     def __call__(self, distance: Tensor) -> Tensor:
         log_constant = self.alpha * _log(self.beta) - _log_gamma(self.alpha)
@@ -172,8 +201,8 @@ class Weibull(Weighting):
         lam: Scale, in units of distance.
     """
 
-    k: float = 2.0
-    lam: float = 1.0
+    k: float = parameter(2.0, 0.25, 50, 25, unit=None)
+    lam: float = parameter(1.0)
 
     def __call__(self, distance: Tensor) -> Tensor:
         t = _log(distance) - _log(self.lam)
@@ -195,7 +224,7 @@ class Logistic(Weighting):
         sigma: Scale, in units of distance.
     """
 
-    sigma: float = 1.0
+    sigma: float = parameter(1.0)
 
     def __call__(self, distance: Tensor) -> Tensor:
         e = ops.exp(-distance / self.sigma)
@@ -217,7 +246,7 @@ class Normal(Weighting):
         sigma: Standard deviation, in units of distance.
     """
 
-    sigma: float = 1.0
+    sigma: float = parameter(1.0)
 
     def __call__(self, distance: Tensor) -> Tensor:
         return ops.exp(-ops.square(distance / self.sigma) / 2) / (self.sigma * math.sqrt(2 * math.pi))
@@ -269,17 +298,32 @@ WEIGHTINGS = {
 }
 
 
-def get(weighting: "Weighting | str | dict | Callable") -> Weighting:
-    """A weighting from itself, a name of `WEIGHTINGS`, a serialized config or a callable."""
+def get(weighting: "Weighting | type[Weighting] | str | dict | Callable") -> Weighting:
+    """A weighting from itself, its class, a name, a config or a callable.
+
+    Args:
+        weighting: A `Weighting` or its class; a name of `WEIGHTINGS` in any spelling, such as `"log_logistic"`,
+            `"LogLogistic"` or `"keras_wcd>LogLogistic"`; a dict written by `keras.saving.serialize_keras_object`, or
+            one of a name and parameters such as `{"name": "weibull", "k": 1.5}`; or a callable f(d).
+
+    Raises:
+        ValueError: if nothing of that name exists, with the nearest name and all of them; for a parameter that the
+            weighting has not, with those it has.
+    """
     if isinstance(weighting, Weighting):
         return weighting
-    if isinstance(weighting, str) and weighting in WEIGHTINGS:
-        return WEIGHTINGS[weighting]()
-    if isinstance(weighting, dict):
+    if isinstance(weighting, str):
+        return find(WEIGHTINGS, weighting, "weighting")()
+    if isinstance(weighting, dict) and "name" in weighting:
+        parameters = dict(weighting)
+        kind = find(WEIGHTINGS, parameters.pop("name"), "weighting")
+        refuse_unknown(kind, parameters)
+        return kind(**parameters)
+    if isinstance(weighting, dict) and "class_name" in weighting:
         return keras.saving.deserialize_keras_object(weighting)
     if callable(weighting):
         return weighting() if isinstance(weighting, type) else Custom(weighting)
-    raise ValueError(f"weighting must be a Weighting, a callable or one of {sorted(WEIGHTINGS)}, got {weighting!r}")
+    raise ValueError(f"weighting must be a Weighting, its name, a config or a callable, got {weighting!r}")
 
 
 def _log(x: Tensor) -> Tensor:

@@ -58,10 +58,30 @@ def test_arguments_are_those_of_the_class_and_of_its_bases(kind):
 
 @pytest.mark.parametrize("kind", [TypeError, ValueError, UnknownArgumentError])
 def test_refuses_an_argument_that_a_class_has_not(kind):
-    expected = "Closed has no argument 'alhpa'; did you mean alpha? known are alpha, name, weight"
+    expected = "Closed has no argument 'alhpa'; did you mean alpha? known are alpha, weight, name"
     with pytest.raises(kind, match=re.escape(expected)):
         refuse_unknown(Closed, ["weight", "alhpa"])
     refuse_unknown(Closed, ["weight", "alpha"])
+
+
+class Bound(Closed):
+    def __init__(self, alpha, /, beta=1.0, **kwargs):
+        super().__init__(alpha, **kwargs)
+
+
+class Leaf(Bound):
+    def __init__(self, beta=2.0, **kwargs):
+        super().__init__(3.0, beta, **kwargs)
+
+
+def test_what_a_base_takes_by_position_only_is_no_argument():
+    assert arguments_of(Leaf) == ("beta", "weight", "name")
+
+
+@pytest.mark.parametrize(("given", "meant"), [("a", "alpha"), ("wei", "weight"), ("alpah", "alpha")])
+def test_asks_for_the_argument_that_was_begun_or_misspelled(given, meant):
+    with pytest.raises(UnknownArgumentError, match=f"did you mean {meant}"):
+        refuse_unknown(Closed, [given])
 
 
 def test_plain_keeps_what_tells_names_apart():

@@ -1,4 +1,4 @@
-"""Where each family's parameters are searched: the default grids, and those a user gives."""
+"""Where each family's parameters are searched: the grids stated beside the parameters, and those a user gives."""
 
 import dataclasses
 from collections.abc import Iterable, Mapping
@@ -9,28 +9,11 @@ import numpy as np
 from keras_wcd import weighting as weightings
 from keras_wcd.distill.distances import DistanceDistribution
 from keras_wcd.losses.base import snake_case
+from keras_wcd.names import find
 from keras_wcd.weighting import WEIGHTINGS, Weighting
 
 SCALE = "distance_scale"
 """The name of the distance scale among a family's parameters in a grid."""
-
-UNITS = np.geomspace(1e-3, 1e3, 49)
-"""Values of a parameter in units of distance, or of its inverse."""
-
-GRID = {
-    "landau": {},
-    "extreme_value": {"beta": UNITS},
-    "chi_squared": {"k": np.geomspace(0.25, 1000, 97)},
-    "log_logistic": {"alpha": UNITS, "beta": np.geomspace(0.5, 50, 25)},
-    "gamma": {"alpha": np.geomspace(0.25, 100, 25), "beta": UNITS},
-    "weibull": {"k": np.geomspace(0.25, 50, 25), "lam": UNITS},
-    "logistic": {"sigma": UNITS},
-    "normal": {"sigma": UNITS},
-}
-"""The default grids; polishing stays between the ends of a grid."""
-
-UNITLESS = (weightings.Landau, weightings.ChiSquared, weightings.Custom)
-"""Families without a parameter that sets their unit of distance."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -95,10 +78,8 @@ def _source(family: Any) -> type[Weighting] | Weighting:
     if isinstance(family, type) and issubclass(family, Weighting) and dataclasses.is_dataclass(family):
         return family
     if isinstance(family, str):
-        for name, source in WEIGHTINGS.items():
-            if name.replace("_", "") == family.strip().replace("_", "").replace("-", "").lower():
-                return source
-    raise ValueError(f"unknown family {family!r}; known are {', '.join(WEIGHTINGS)} and any Weighting")
+        return find(WEIGHTINGS, family, "family")
+    raise ValueError(f"families must be names, classes or instances of Weighting, got {family!r}")
 
 
 def _name(source: type[Weighting] | Weighting) -> str:
@@ -124,16 +105,16 @@ def _scales(scale: float | str, distances: DistanceDistribution) -> np.ndarray:
 def _values(
     name: str, source: type[Weighting] | Weighting, given: dict, scales: np.ndarray, heights_free: bool
 ) -> dict[str, np.ndarray]:
-    own = isinstance(source, type)
-    parameters = [field.name for field in dataclasses.fields(source)] if own else []
+    fields = dataclasses.fields(source) if isinstance(source, type) else ()
+    parameters = [field.name for field in fields]
     fitted = scales.size > 1
     if unknown := sorted(set(given) - set(parameters) - ({SCALE} if fitted else set())):
         known = ", ".join(parameters) or "none"
         raise ValueError(f"grid of {name}: unknown parameter {', '.join(unknown)}; it has {known}")
     # Where heights are rescaled away, a scale beside a parameter in units of distance would only repeat it.
-    if fitted and own and heights_free and source in WEIGHTINGS.values() and source not in UNITLESS:
+    if fitted and heights_free and any(field.metadata.get("unit") for field in fields):
         scales = np.ones(1)
-    default = {**GRID.get(name, {}), SCALE: scales}
+    default = {**{f.name: f.metadata["grid"] for f in fields if "grid" in f.metadata}, SCALE: scales}
     if missing := [key for key in parameters if key not in given and key not in default]:
         raise ValueError(f"grid of {name}: no values for {', '.join(missing)}")
     return {key: _valid(name, key, given.get(key, default.get(key))) for key in [*parameters, SCALE]}

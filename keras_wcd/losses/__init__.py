@@ -1,5 +1,8 @@
 """Losses between point clouds, the table of them, and `get`, which finds one by name."""
 
+import functools
+from typing import Any
+
 import keras
 
 from keras_wcd.losses.base import AbstractChamfer as AbstractChamfer
@@ -19,6 +22,7 @@ from keras_wcd.losses.weighted import (
     WeibullCD,
     WeightedCD,
 )
+from keras_wcd.names import find
 
 LOSSES = {
     "cd": CD,
@@ -35,40 +39,49 @@ LOSSES = {
     "logistic_cd": LogisticCD,
     "normal_cd": NormalCD,
 }
+"""Every loss by its name."""
+
+NAMES = {**LOSSES, "cd_l1": functools.partial(CD, norm="l1"), "cd_l2": functools.partial(CD, norm="l2")}
+"""What `get` finds: the losses, and the field's names of the two Chamfer distances."""
 
 
-def get(loss: "keras.losses.Loss | str | dict | type") -> keras.losses.Loss:
+def get(loss: "keras.losses.Loss | type[keras.losses.Loss] | str | dict") -> keras.losses.Loss:
     """A loss from itself, its class, a name or a config.
 
     Args:
-        loss: A Keras loss; a class of `LOSSES`; a name such as `"landau_cd"`, `"LandauCD"`, `"keras_wcd>LandauCD"`,
-            `"cd_l1"` or `"cd_l2"`; a dict written by `keras.saving.serialize_keras_object`; or a dict of a name and
-            arguments such as `{"name": "hyper_cd", "alpha": 10.0}`.
+        loss: A Keras loss; a class of one; a name of `NAMES` in any spelling, such as `"landau_cd"`, `"LandauCD"`,
+            `"keras_wcd>LandauCD"` or `"cd-l1"`; a dict written by `keras.saving.serialize_keras_object`; or one of a
+            name and arguments, such as `{"name": "hyper_cd", "alpha": 10.0}`.
 
     Raises:
-        ValueError: if nothing of that name exists; the message lists the names.
+        ValueError: if nothing of that name exists, with the nearest name and all of them; for an argument that the
+            loss has not, with those it has.
     """
     if isinstance(loss, keras.losses.Loss):
         return loss
     if isinstance(loss, type) and issubclass(loss, keras.losses.Loss):
         return loss()
-    if isinstance(loss, dict) and "class_name" in loss:
-        return keras.saving.deserialize_keras_object(loss)
-    if isinstance(loss, dict) and "name" in loss:
-        arguments = dict(loss)
-        return _class(arguments.pop("name"))(**arguments)
     if isinstance(loss, str):
-        key = _plain(loss)
-        return CD(key[2:]) if key in ("cdl1", "cdl2") else _class(loss)()
+        return _named(loss)
+    if isinstance(loss, dict) and "class_name" in loss:
+        return _deserialized(loss)
+    if isinstance(loss, dict) and "name" in loss:
+        return _named(**loss)
     raise ValueError(f"loss must be a Keras loss, a name or a config, got {loss!r}")
 
 
-def _class(name: str) -> type:
-    for key, loss in LOSSES.items():
-        if _plain(key) == _plain(name):
-            return loss
-    raise ValueError(f"unknown loss {name!r}; known are {', '.join(sorted([*LOSSES, 'cd_l1', 'cd_l2']))}")
+def _named(name: str, **arguments: Any) -> keras.losses.Loss:
+    kind = find(NAMES, name, "loss")
+    if isinstance(kind, functools.partial) and (twice := sorted(set(kind.keywords) & set(arguments))):
+        raise ValueError(f"{name} sets {', '.join(twice)} itself; name the loss cd to choose it")
+    return kind(**arguments)
 
 
-def _plain(name: str) -> str:
-    return name.rpartition(">")[2].replace("_", "").replace("-", "").lower()
+def _deserialized(config: dict) -> keras.losses.Loss:
+    try:
+        loss = keras.saving.deserialize_keras_object(config)
+    except TypeError as error:
+        raise ValueError(f"loss config of {config['class_name']!r} cannot be read: {error}") from error
+    if not isinstance(loss, keras.losses.Loss):
+        raise ValueError(f"loss config of {config['class_name']!r} is of a {type(loss).__name__}, which is no loss")
+    return loss

@@ -3,9 +3,11 @@
 import abc
 import math
 import re
+from typing import Any
 
 import keras
 
+from keras_wcd.names import refuse_unknown
 from keras_wcd.ops.matching import Side, match
 from keras_wcd.ops.neighbors import as_points
 from keras_wcd.types import Tensor
@@ -26,6 +28,11 @@ class AbstractChamfer(keras.losses.Loss, abc.ABC):
         reduction: Keras's reduction over the batch.
         name: Name of the loss.
         dtype: Dtype of the arithmetic.
+        **unknown: Refused, with the arguments that the loss has.
+
+    Raises:
+        ValueError: for a weight that is negative or not finite, or two that are 0.
+        UnknownArgumentError: for an argument that the loss has not (a TypeError and a ValueError).
     """
 
     def __init__(
@@ -36,7 +43,10 @@ class AbstractChamfer(keras.losses.Loss, abc.ABC):
         reduction: str | None = "sum_over_batch_size",
         name: str | None = None,
         dtype: str | None = None,
+        **unknown: Any,
     ):
+        # What a subclass does not take arrives here, where the error would name the wrong class.
+        refuse_unknown(type(self), unknown)
         super().__init__(name=name or snake_case(type(self).__name__), reduction=reduction, dtype=dtype)
         if not (pred_weight >= 0 and true_weight >= 0 and 0 < pred_weight + true_weight < math.inf):
             raise ValueError(

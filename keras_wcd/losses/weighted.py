@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_wcd import weighting as weightings
 from keras_wcd.losses.base import AbstractProfile, positive
+from keras_wcd.names import refuse_unknown
 from keras_wcd.types import Tensor
 from keras_wcd.weighting import Weighting
 
@@ -50,7 +51,15 @@ class WeightedCD(AbstractProfile):
 
 
 class AbstractFamily(WeightedCD):
-    """A `WeightedCD` whose weighting is set by its parameters."""
+    """A `WeightedCD` whose weighting is set by its parameters.
+
+    A family is a class with a constructor of its own: its parameters, then `shift` and `scale` by name, all with
+    defaults. It hands the weighting on by position, so that nobody can name another.
+    """
+
+    def __init__(self, weighting: Weighting, /, shift: float = 0.0, scale: float = 1.0, **kwargs):
+        refuse_unknown(type(self), kwargs)
+        super().__init__(weighting, shift, scale, **kwargs)
 
     def get_config(self) -> dict:
         config = super().get_config()
@@ -59,7 +68,7 @@ class AbstractFamily(WeightedCD):
 
 
 @keras.saving.register_keras_serializable("keras_wcd")
-class LandauCD(WeightedCD):
+class LandauCD(AbstractFamily):
     r"""Weighted Chamfer distance with the Landau density, the paper's recommendation.
 
     $$\phi(d) = \frac{1}{\sqrt{2\pi}} e^{-(d + e^{-d})/2} \, d \text{ for "paper"}, \qquad
@@ -76,7 +85,7 @@ class LandauCD(WeightedCD):
     """
 
     def __init__(self, variant: str = "paper", *, shift: float = 0.0, scale: float = 1.0, **kwargs):
-        super().__init__("landau", shift, scale, **kwargs)
+        super().__init__(weightings.Landau(), shift, scale, **kwargs)
         if variant not in ("paper", "released"):
             raise ValueError(f'variant must be "paper" or "released", got {variant!r}')
         self.variant = variant
@@ -89,9 +98,7 @@ class LandauCD(WeightedCD):
         return self.weighting(self._unit(distance)) * slope
 
     def get_config(self) -> dict:
-        config = super().get_config()
-        del config["weighting"]
-        return {**config, "variant": self.variant}
+        return {**super().get_config(), "variant": self.variant}
 
 
 @keras.saving.register_keras_serializable("keras_wcd")

@@ -1,5 +1,6 @@
 """The search of distillation against a plain one with SciPy's densities, and families that know the answer."""
 
+import densities
 import distill_oracle
 import numpy as np
 import pytest
@@ -11,26 +12,8 @@ from keras_wcd.distill.objective import objectives
 from keras_wcd.losses import CD, DCD, HyperCD, InfoCD, WeightedCD
 from keras_wcd.weighting import WEIGHTINGS
 
-GRIDS = {
-    "landau": {},
-    "extreme_value": {"beta": [0.4, 1.0, 1.4, 2.5, 6.0]},
-    "chi_squared": {"k": [1.5, 2.0, 3.0, 5.0, 9.0]},
-    "log_logistic": {"alpha": [0.5, 2.0, 5.0], "beta": [0.9, 1.5, 2.0, 4.0]},
-    "gamma": {"alpha": [0.8, 1.0, 2.0, 6.0], "beta": [0.4, 1.0, 3.0]},
-    "weibull": {"k": [0.8, 1.0, 1.8, 3.0], "lam": [0.7, 2.0, 5.0]},
-    "logistic": {"sigma": [0.3, 0.8, 1.7, 4.0]},
-    "normal": {"sigma": [0.5, 1.0, 2.4, 5.0]},
-}
-KNOWN = {
-    "landau": (),
-    "extreme_value": (1.4,),
-    "chi_squared": (4.3,),
-    "log_logistic": (2.2, 3.1),
-    "gamma": (2.6, 1.7),
-    "weibull": (2.3, 1.9),
-    "logistic": (0.63,),
-    "normal": (0.87,),
-}
+GRIDS = {name: densities.coarse_grid(name) for name in WEIGHTINGS}
+KNOWN = {name: tuple(densities.known(name).values()) for name in WEIGHTINGS}
 P = DistanceDistribution.uniform(0.03, 2.03, size=97)
 
 
@@ -46,7 +29,7 @@ def test_finds_the_winner_of_a_plain_search(family, shift, rescale):
     cost, parameters = distill_oracle.search(family, GRIDS[family], teacher, P.support, P.weights, shift, rescale)
     found = distill(
         families=[family],
-        grid=GRIDS and {family: GRIDS[family]},
+        grid={family: GRIDS[family]},
         distances=P,
         shift=shift,
         rescale=rescale,
@@ -92,7 +75,7 @@ def test_differentiates_hyper_cd_as_its_closed_form_does(alpha):
 
 def test_differentiates_weightings_as_finite_differences_do(family):
     d = np.linspace(0.05, 4, 80)
-    density = distill_oracle.DENSITIES[family](*KNOWN[family])
+    density = densities.TWINS[family](*KNOWN[family])
     weighting = WEIGHTINGS[family](*KNOWN[family])
     np.testing.assert_allclose(
         profile_gradient(weighting, d), distill_oracle.derivative(density.pdf, d), rtol=1e-7, atol=1e-9

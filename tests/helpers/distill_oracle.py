@@ -3,18 +3,8 @@
 import itertools
 
 import numpy as np
-from scipy import optimize, stats
-
-DENSITIES = {
-    "landau": lambda: stats.moyal(),
-    "extreme_value": lambda beta: stats.gumbel_r(scale=beta),
-    "chi_squared": lambda k: stats.chi2(k),
-    "log_logistic": lambda alpha, beta: stats.fisk(beta, scale=alpha),
-    "gamma": lambda alpha, beta: stats.gamma(alpha, scale=1 / beta),
-    "weibull": lambda k, lam: stats.weibull_min(k, scale=lam),
-    "logistic": lambda sigma: stats.logistic(scale=sigma),
-    "normal": lambda sigma: stats.norm(scale=sigma),
-}
+from densities import TWINS
+from scipy import optimize
 
 
 def derivative(function, x):
@@ -55,7 +45,7 @@ def search(name, grid, teacher, distances, weights, shift, rescale, scale=1.0, n
     """The lowest objective on a grid, and the parameters that reach it."""
     best = (np.inf, None)
     for values in itertools.product(*grid.values()):
-        student = gradient(DENSITIES[name](*values), distances, shift, scale)
+        student = gradient(TWINS[name](*values), distances, shift, scale)
         cost = objective(teacher, student, weights, rescale, norm)
         best = min(best, (cost, dict(zip(grid, values, strict=True))), key=lambda pair: pair[0])
     return best

@@ -7,19 +7,12 @@ import loss_oracles as oracles
 import numpy as np
 import pytest
 from backends import gradient, tensorflow_only
+from loss_oracles import one_way
 
 import keras_wcd.losses as losses
 from keras_wcd.losses import LOSSES
 
 pytestmark = pytest.mark.backend
-
-
-def one_way(name):
-    if name in oracles.ONE_WAY:
-        return oracles.ONE_WAY[name]
-    # The defaults of these families are our own; the density is still SciPy's.
-    weighting = LOSSES[name]().weighting
-    return oracles.weighted(name.removesuffix("_cd"), **weighting.get_config())
 
 
 @pytest.fixture(params=sorted(LOSSES))
