@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from keras_wcd.export.runtime import resample
+from keras_wcd.export.runtime import as_cloud, resample
 
 
 def each_cloud(clouds: Iterable | None, name: str, num_points: int) -> Iterator[np.ndarray]:
@@ -17,7 +17,7 @@ def each_cloud(clouds: Iterable | None, name: str, num_points: int) -> Iterator[
     for points in flat(clouds):
         count += 1
         try:
-            yield resample(points, num_points)[None]
+            yield resample(as_cloud(points).astype(np.float32), num_points)[None]
         except ValueError as error:
             raise ValueError(f"{name}, cloud {count}: {error}") from error
     if not count:

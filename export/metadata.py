@@ -9,9 +9,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 import keras_wcd
 from keras_wcd.export.runtime import METADATA
-
-SEEN = 0.98
-"""Share of the whole shape's bounding-box diagonal that a partial view spans, as `CompletionModel.complete` has it."""
+from keras_wcd.frames import SEEN
 
 
 def describe(model: keras.Model, points_in: int, points_out: int | None, quantization: str | None) -> dict:

@@ -8,7 +8,8 @@ import keras
 
 from keras_wcd.export.graph import batch_size, serving_function
 from keras_wcd.export.quiet import quiet
-from keras_wcd.export.targets import folder_target, replacing
+from keras_wcd.export.targets import folder_target
+from keras_wcd.files import replacing
 from keras_wcd.ops import device_only
 
 

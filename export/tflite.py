@@ -13,7 +13,8 @@ from keras_wcd.export.metadata import describe, embed
 from keras_wcd.export.opcodes import foreign
 from keras_wcd.export.quiet import quiet
 from keras_wcd.export.savedmodel import write_archive
-from keras_wcd.export.targets import file_target, replacing
+from keras_wcd.export.targets import file_target
+from keras_wcd.files import replacing
 
 QUANTIZATIONS = (None, "float16", "dynamic", "int8")
 

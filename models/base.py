@@ -185,13 +185,12 @@ class CompletionModel(keras.Model):
         *,
         box: np.ndarray | None = None,
         keep_partial: bool = False,
-        seed: int = 0,
     ) -> np.ndarray:
         """Complete one scan in its own frame and units.
 
-        The scan is resampled to `num_input` points (its farthest points if it has more, repeated if it has
-        fewer), moved and scaled into the network's frame, completed and put back. The axes stay: a network
-        trained on y-up shapes wants y-up scans.
+        The scan is moved and scaled into the network's frame, resampled to `num_input` points
+        (`keras_wcd.frames.resample`: its farthest points if it has more, repeated if it has fewer), completed and
+        put back; nothing is random. The axes stay: a network trained on y-up shapes wants y-up scans.
 
         Args:
             points: A cloud `(N, 3)`, N >= 1, in any units.
@@ -200,11 +199,10 @@ class CompletionModel(keras.Model):
                 is in the network's frame (bounding box of the whole shape centred, diagonal 1).
             box: The whole shape's box, `(2, 3)` low and high or `(8, 3)` corners, with `normalize="bbox"`.
             keep_partial: Put all N measured points, unchanged, before the M completed ones.
-            seed: Of the random part of the resampling (very large scans, and which points are repeated).
 
         Returns:
             The last stage `(M, 3)`, or `(N + M, 3)` with `keep_partial`; float32, or float64 where `points`
-            is float64 or integer: float32 has steps of 6 cm at a million metres.
+            is float64 or integer: float32 has steps of 6 cm at a million meters.
 
         Raises:
             ValueError: for points of another shape, empty or not finite, for a wrong `normalize` or `box`,
@@ -217,7 +215,6 @@ class CompletionModel(keras.Model):
             normalize,
             box=box,
             keep_partial=keep_partial,
-            seed=seed,
         )
 
     def official_weights(self) -> dict[str, str | None]:

@@ -1,31 +1,27 @@
-"""Completion of one cloud of any size in the user's own frame: checked, resampled, framed, completed, put back."""
+"""Completion of one cloud of any size in the user's own frame: checked, framed, resampled, completed, put back."""
 
 from collections.abc import Callable
 
 import numpy as np
 
-from keras_wcd.frames import frame_of
-from keras_wcd.ops.sampling import farthest_point_indices
-
-THINNED = 8
-"""A cloud of more than this many times the network's input is thinned at random before its farthest points
-are chosen, which takes time in proportion to its size."""
+from keras_wcd.frames import frame_of, precision, resample, thinned
 
 
 def complete(
     predict: Callable[[np.ndarray], np.ndarray],
     points: np.ndarray,
     count: int,
-    normalize: str | None,
+    normalize: str | None = "partial",
     *,
-    box: np.ndarray | None,
-    keep_partial: bool,
-    seed: int,
+    box: np.ndarray | None = None,
+    keep_partial: bool = False,
 ) -> np.ndarray:
     """`CompletionModel.complete` for any function `predict`: clouds `(1, count, 3)` -> `(1, M, 3)`."""
     points = checked_points(points)
     frame = frame_of(points, normalize, box)
-    partial = resample(frame.apply(points), count, seed)
+    partial = resample(frame.apply(thinned(points, count)), count)
+    if not np.isfinite(partial).all():
+        raise ValueError("points do not fit into float32 in the network's frame; normalize them, or give a larger box")
     completed = np.asarray(predict(partial[None]))[0]
     if not np.isfinite(completed).all():
         raise ValueError(
@@ -34,8 +30,8 @@ def complete(
         )
     completed = frame.invert(completed)
     if keep_partial:
-        completed = np.concatenate([points.astype(np.float64), completed])
-    return completed.astype(np.float64 if points.dtype == np.float64 else np.float32)
+        completed = np.concatenate([points, completed])
+    return completed.astype(points.dtype, copy=False)
 
 
 def checked_points(points: np.ndarray) -> np.ndarray:
@@ -60,15 +56,4 @@ def checked_points(points: np.ndarray) -> np.ndarray:
             f"points holds {bad.sum()} rows with NaN or infinity (the first is row {bad.argmax()}); "
             "drop them: points[np.isfinite(points).all(axis=1)]"
         )
-    return points.astype(np.float32 if points.dtype in (np.float16, np.float32) else np.float64, copy=False)
-
-
-def resample(points: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
-    """A cloud `(N, 3)` as `count` of its points: the farthest ones if it has more, repeated if it has fewer."""
-    rng = np.random.default_rng(seed)
-    if len(points) > THINNED * count:
-        points = points[rng.choice(len(points), THINNED * count, replace=False)]
-    if len(points) > count:
-        return points[farthest_point_indices(points, count)]
-    whole, rest = divmod(count, len(points))
-    return np.concatenate([points] * whole + [points[rng.permutation(len(points))[:rest]]])
+    return points.astype(precision(points), copy=False)

@@ -3,11 +3,12 @@
 import contextlib
 import json
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import keras
+
+from keras_wcd.files import replacing
 
 PRESETS = {"default": "preset-default"}
 """Presets that ship in the package: name -> folder beside this file."""
@@ -29,19 +30,11 @@ def save(model: keras.Model, path: str | os.PathLike) -> None:
         "keras_version": keras.version(),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
-        new = Path(folder) / "new"
+    with replacing(path) as new:
         new.mkdir()
         (new / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
         with _without_optimizer(model):
             model.save_weights(new / WEIGHTS)
-        old = path.rename(Path(folder) / "old") if path.exists() else None
-        try:
-            new.rename(path)
-        except OSError:
-            if old:
-                old.rename(path)
-            raise
 
 
 @contextlib.contextmanager

@@ -1,9 +1,8 @@
-"""Clouds as NumPy arrays: their order, their number of points, their frame."""
-
-from dataclasses import dataclass
+"""Clouds for training: their points in farthest-point order, and a random draw of them."""
 
 import numpy as np
 
+from keras_wcd.frames import Frame as Frame
 from keras_wcd.ops.sampling import farthest_point_indices
 
 
@@ -37,6 +36,9 @@ def fps_order(points: np.ndarray, count: int | None = None, *, rule: str = "stan
 def resample(points: np.ndarray, count: int, *, seed: int = 0) -> np.ndarray:
     """Exactly `count` points `(count, 3)`: a random subset, or all of them and random repetitions.
 
+    This is training's draw, another one in every epoch. A scan that is completed or measured is resampled by
+    `keras_wcd.frames.resample`, which draws nothing.
+
     Args:
         points: A cloud `(N, 3)`, N >= 1.
         count: Points wanted.
@@ -54,40 +56,3 @@ def resample(points: np.ndarray, count: int, *, seed: int = 0) -> np.ndarray:
     whole, part = divmod(count, len(points))
     index = np.concatenate([np.tile(np.arange(len(points)), whole), rng.permutation(len(points))[:part]])
     return points[index]
-
-
-@dataclass(frozen=True)
-class Frame:
-    r"""The change of coordinates $p \mapsto (p - c) / s$ into a unit frame, and its inverse.
-
-    Attributes:
-        center: $c$, the origin of the unit frame, `(3,)`.
-        scale: $s$, the length that becomes 1.
-    """
-
-    center: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    scale: float = 1.0
-
-    @classmethod
-    def of(cls, points: np.ndarray) -> "Frame":
-        """The frame in which the bounding box of `points` `(N, 3)` is centred and has diagonal 1.
-
-        A single place has no extent: its scale is 1.
-        """
-        points = np.asarray(points, np.float64)
-        if points.ndim != 2 or points.shape[1] != 3 or not len(points):
-            raise ValueError(f"points must be a cloud of shape (N, 3) with N >= 1, got shape {points.shape}")
-        low, high = points.min(axis=0), points.max(axis=0)
-        diagonal = float(np.sqrt(((high - low) ** 2).sum()))
-        if not np.isfinite(diagonal):
-            raise ValueError("points must be finite and within the range of float64; drop the other rows first")
-        return cls(tuple(map(float, (low + high) / 2)), diagonal or 1.0)
-
-    def apply(self, points: np.ndarray) -> np.ndarray:
-        """`points` `(..., 3)` in the unit frame, float32; computed in float64."""
-        points = np.asarray(points, np.float64)
-        return ((points - np.asarray(self.center)) / self.scale).astype(np.float32)
-
-    def invert(self, points: np.ndarray) -> np.ndarray:
-        """`points` `(..., 3)` of the unit frame in the original one, float64."""
-        return np.asarray(points, np.float64) * self.scale + np.asarray(self.center)

@@ -3,7 +3,7 @@ import pytest
 from scipy.spatial.distance import cdist
 from shared import ORACLES
 
-from keras_wcd.data.resampling import Frame, fps_order, resample
+from keras_wcd.data.resampling import fps_order, resample
 from keras_wcd.ops.sampling import NEAR_ORIGIN, farthest_point_indices
 
 ORACLE = ORACLES / "ops.npz"
@@ -101,23 +101,3 @@ def test_resampling_uses_every_point_equally_often(cloud, count):
 def test_resampling_names_what_is_wrong(points, count):
     with pytest.raises(ValueError, match="must be"):
         resample(points, count)
-
-
-def test_frame_centres_and_scales_the_box_to_diagonal_one_and_back(cloud):
-    cloud = cloud * 1e3 + 5e5
-    frame = Frame.of(cloud)
-    unit = frame.apply(cloud)
-    low, high = unit.min(axis=0), unit.max(axis=0)
-    np.testing.assert_allclose(low + high, 0, atol=1e-6)
-    assert np.linalg.norm(high - low) == pytest.approx(1, abs=1e-6)
-    np.testing.assert_allclose(frame.invert(unit), cloud, rtol=1e-9, atol=1e-3)
-
-
-def test_frame_of_one_place_has_scale_one():
-    assert Frame.of(np.ones((4, 3))) == Frame((1.0, 1.0, 1.0), 1.0)
-
-
-@pytest.mark.parametrize("bad", [np.zeros((0, 3)), np.zeros((3, 2)), np.full((2, 3), np.nan)])
-def test_frame_names_what_is_wrong(bad):
-    with pytest.raises(ValueError, match="points must be"):
-        Frame.of(bad)

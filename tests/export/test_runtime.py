@@ -16,8 +16,9 @@ import export_models
 import tensorflow as tf
 from export_models import POINTS
 
-from keras_wcd import export
+from keras_wcd import export, frames
 from keras_wcd.export import runtime
+from keras_wcd.models import inference
 from keras_wcd.ops.sampling import farthest_point_indices
 
 WITHOUT_FRAMEWORKS = (
@@ -52,16 +53,93 @@ def naive_answer(model, points, share):
 @pytest.mark.parametrize(("normalize", "share"), [("partial", 0.98), ("bbox", 1.0)])
 def test_completes_in_the_frame_and_units_of_the_scan(model, file, scan, normalize, share):
     found = runtime.complete(file, scan, normalize=normalize)
-    assert (found.shape, found.dtype) == ((64, 3), np.float32)
+    assert (found.shape, found.dtype) == ((64, 3), np.float64)
     np.testing.assert_allclose(found, naive_answer(model, scan, share), atol=1e-3)
 
 
-def test_answers_as_the_networks_of_the_library_do(file, scan):
-    from keras_wcd.frames import frame_of
+SIZES = [1, 2, 3, 7, 300, 1500, 2047, 2048, 2049, 5000, 16384, 16385, 40_000, 1_000_000]
 
-    frame = frame_of(scan, "partial")
-    expected = frame.invert(runtime.Model(file)(runtime.resample(frame.apply(scan), POINTS)))
-    np.testing.assert_allclose(runtime.complete(file, scan), expected, atol=1e-3)
+
+class Seen:
+    """A model that gives back its input, which it keeps."""
+
+    points_in = 2048
+
+    def __call__(self, points):
+        self.points = points
+        return points
+
+
+@pytest.fixture(scope="module")
+def completer(file):
+    completer = runtime.Completer(file)
+    completer.model = Seen()
+    return completer
+
+
+@pytest.mark.parametrize("far", [0, 1e6, 5.4e9])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64"])
+@pytest.mark.parametrize("size", SIZES)
+def test_the_input_is_that_of_the_networks_bit_by_bit(completer, size, dtype, far):
+    rng = np.random.default_rng(size)
+    scan = (1000 * rng.normal(size=(size, 3)) * [1, 0.4, 0.3] + [far, -far, far / 7]).astype(dtype)
+    for normalize in ("partial", "bbox", None) if size <= 40_000 else ("partial",):
+        seen = []
+        expected = inference.complete(lambda batch: seen.append(batch[0]) or batch, scan, 2048, normalize)  # noqa: B023
+        found = completer(scan, normalize=normalize)
+        assert completer.model.points.dtype == seen[0].dtype == np.float32
+        assert completer.model.points.tobytes() == seen[0].tobytes()
+        assert found.dtype == expected.dtype == (np.float32 if dtype == "float32" else np.float64)
+        assert found.tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("size", [5, 96, 97, 700, 769, 5000])
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "int32"])
+def test_resamples_as_the_library_does(size, dtype):
+    points = (100 * np.random.default_rng(size).normal(size=(size, 3))).astype(dtype)
+    np.testing.assert_array_equal(runtime.resample(points, 96), frames.resample(points, 96))
+
+
+@pytest.mark.parametrize("far", [0, 4e6, 5.4e9])
+@pytest.mark.parametrize("dtype", ["float64", "int64"])
+def test_keeps_coordinates_that_need_more_than_24_bits(file, dtype, far):
+    scan = (4000 * export_models.clouds(1, 300)[0].astype(np.float64)).astype(dtype)
+    found, near = runtime.complete(file, scan + np.array(far, dtype)), runtime.complete(file, scan)
+    assert found.dtype == near.dtype == np.float64
+    # float32 has steps of 512 at 5.4e9; the scan spans 1600.
+    np.testing.assert_allclose(found - far, near, rtol=0, atol=1e-3)
+
+
+def test_the_share_that_a_view_spans_is_read_from_the_file(file, scan, monkeypatch):
+    completer = runtime.Completer(file)
+    at_one = completer(scan, normalize="bbox")
+    monkeypatch.setitem(completer.metadata["normalization"], "seen", 1.0)
+    np.testing.assert_array_equal(completer(scan), at_one)
+
+
+def test_opens_the_file_once(file, monkeypatch):
+    opened = []
+
+    class Counted(runtime.Interpreter):
+        def __init__(self, *arguments, **options):
+            opened.append(options)
+            super().__init__(*arguments, **options)
+
+    monkeypatch.setattr(runtime, "Interpreter", Counted)
+    runtime.Completer(file, threads=1)
+    assert len(opened) == 1
+
+
+def test_an_answer_that_is_not_finite_is_an_error(file, scan):
+    completer = runtime.Completer(file)
+    completer.model = Seen()
+    completer.model.points_in = 8
+    with pytest.raises(ValueError, match="do not fit into float32"):
+        completer(scan * 1e300, normalize=None)
+    monkey = type("Broken", (Seen,), {"__call__": lambda self, points: points * np.float32(np.nan)})
+    completer.model = monkey()
+    with pytest.raises(ValueError, match="answer is not finite"):
+        completer(scan)
 
 
 def test_moves_and_scales_with_the_scan(file, scan):
@@ -172,6 +250,34 @@ def test_runs_from_a_shell_copied_alone(shell, file, scan, tmp_path, name):
         np.savetxt(tmp_path / name, scan, delimiter="," if name.endswith(".csv") else " ")
     assert shell(file, name, "out.npy").returncode == 0
     np.testing.assert_allclose(np.load(tmp_path / "out.npy"), runtime.complete(file, scan), atol=1e-3)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("out", ["out.npy", "out.ply", "OUT.PLY"])
+def test_writes_what_the_name_of_the_result_says(shell, file, scan, tmp_path, out, dtype):
+    from keras_wcd.data import read_points
+
+    np.save(tmp_path / "scan.npy", scan.astype(dtype))
+    assert shell(file, "scan.npy", out).returncode == 0
+    assert (tmp_path / out).read_bytes()[:3] == (b"ply" if out.lower().endswith("ply") else b"\x93NU")
+    found = read_points(tmp_path / out)
+    assert found.dtype == dtype
+    np.testing.assert_allclose(found, runtime.complete(file, scan.astype(dtype)), rtol=1e-6)
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(["runtime.py", "scan.npy", out])
+
+
+@pytest.mark.parametrize("out", ["out.pcd", "out", "out.npz", "-"])
+def test_a_result_of_another_name_is_refused_before_anything_is_read(shell, tmp_path, out):
+    done = shell("no such model", "no such scan", out)
+    assert done.returncode == 2
+    assert f"error: {out!r}: the result must be called *.npy or *.ply" in done.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["runtime.py"]
+
+
+def test_a_missing_folder_is_named_before_anything_is_read(shell, tmp_path):
+    done = shell("no such model", "no such scan", "none/out.npy")
+    assert done.returncode == 2
+    assert "there is no folder 'none'" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,9 @@
 import keras
 import numpy as np
 import pytest
-from shared import SHARED
 
-from keras_wcd.frames import SEEN, Frame, frame_of
+from keras_wcd.frames import frame_of, resample
 from keras_wcd.models import PCN, CompletionModel
-from keras_wcd.models.inference import resample
 
 RULES = ["partial", "bbox", None]
 
@@ -92,63 +90,39 @@ def test_one_point_is_completed_where_it_lies(pcn):
     assert np.abs(done - [100, 200, 300]).max() < 5
 
 
-def test_too_many_points_become_the_farthest_ones_and_too_few_are_repeated():
-    cloud = np.random.default_rng(1).normal(size=(300, 3)).astype("float32")
-    fewer = resample(cloud, 50)
-    assert len(rows(fewer)) == 50
-    assert rows(fewer) <= rows(cloud)
-    spread = np.linalg.norm(fewer[:, None] - fewer[None], axis=-1) + 9 * np.eye(50)
-    first = np.linalg.norm(cloud[:50, None] - cloud[None, :50], axis=-1) + 9 * np.eye(50)
-    assert spread.min() > 2 * first.min()
-    more = resample(cloud, 700)
-    _, counts = np.unique(more, axis=0, return_counts=True)
-    assert set(counts) == {2, 3}
-    assert len(counts) == 300
+@pytest.mark.parametrize("size", [1, 30, 64, 65, 500, 512, 513, 20_000])
+def test_the_network_sees_the_framed_scan_by_the_one_rule(copy, size, monkeypatch):
+    seen = []
+    monkeypatch.setattr(copy, "predict_on_batch", lambda batch: seen.append(batch) or batch)
+    scan = np.random.default_rng(size).normal(size=(size, 3)) + [4e6, 5e5, 100]
+    copy.complete(scan)
+    expected = resample(frame_of(scan).apply(scan), 64)
+    assert (seen[0].shape, seen[0].dtype) == ((1, 64, 3), np.float32)
+    np.testing.assert_array_equal(seen[0][0], expected)
 
 
-def test_a_huge_scan_is_thinned_the_same_way_each_time(copy):
-    huge = np.random.default_rng(2).normal(size=(100_000, 3))
-    np.testing.assert_array_equal(copy.complete(huge), copy.complete(huge))
-    assert rows(copy.complete(huge)) != rows(copy.complete(huge, seed=1))
+@pytest.mark.parametrize("size", [30, 100_000])
+def test_nothing_is_random(copy, size):
+    scan = np.random.default_rng(2).normal(size=(size, 3))
+    np.testing.assert_array_equal(copy.complete(scan), copy.complete(scan))
+    with pytest.raises(TypeError, match="seed"):
+        copy.complete(scan, seed=1)
 
 
-def test_the_frame_of_a_box_is_centred_with_diagonal_one(points):
-    frame = frame_of(points, "bbox")
-    inside = frame.apply(points)
-    np.testing.assert_allclose(inside.min(0), -inside.max(0), atol=1e-6)
-    assert np.linalg.norm(np.ptp(inside, axis=0)) == pytest.approx(1, rel=1e-6)
-    assert frame_of(points, "partial").scale == pytest.approx(frame.scale / SEEN)
+@pytest.mark.parametrize("far", [0, 1e6, 5.4e9])
+def test_whole_numbers_keep_every_unit_wherever_they_lie(copy, far):
+    scan = np.random.default_rng(3).integers(0, 4000, (64, 3)) + np.int64(far)
+    done = copy.complete(scan)
+    assert done.dtype == np.float64
+    np.testing.assert_allclose(done, scan, rtol=0, atol=1e-2)
+    assert [len(np.unique(done[:, i].round())) for i in range(3)] == [len(np.unique(scan[:, i])) for i in range(3)]
 
 
-def test_corners_of_a_turned_box_give_the_frame_of_the_box():
-    low, high = np.array([-1.0, -2, -3]), np.array([3.0, 4, 5])
-    flat = frame_of(low[None], "bbox", np.stack([low, high]))
-    corners = np.array([[x, y, z] for x in (-1, 3) for y in (-2, 4) for z in (-3, 5)], float)
-    turn = np.array([[0.6, -0.8, 0], [0.8, 0.6, 0], [0, 0, 1]])
-    turned = frame_of(low[None], "bbox", corners @ turn.T)
-    assert turned.scale == pytest.approx(flat.scale) == pytest.approx(np.linalg.norm(high - low))
-    np.testing.assert_allclose(turned.center, turn @ flat.center)
-
-
-def test_apply_and_invert_undo_each_other(points):
-    frame = Frame(np.array([1e5, -2.0, 3]), 7.5)
-    np.testing.assert_allclose(frame.invert(frame.apply(points * 5 + [1e5, 0, 0])), points * 5 + [1e5, 0, 0], atol=1e-6)
-
-
-def test_the_frame_of_a_real_view_is_near_that_of_the_whole_shape():
-    path = SHARED / "data" / "real8_val.npz"
-    if not path.is_file():
-        pytest.skip(f"the real views are not at {path}")
-    with np.load(path) as data:
-        shapes, views = data["complete"].astype(float), data["partial"].astype(float)
-    moved = {rule: [] for rule in ("partial", "bbox")}
-    for shape, of_shape in zip(shapes, views, strict=True):
-        for view in of_shape:
-            for rule, found in moved.items():
-                there = frame_of(view, rule).apply(shape)
-                found.append(np.sqrt(np.square(there - shape).sum(1).mean()))
-    assert np.median(moved["partial"]) < 0.0115
-    assert np.median(moved["partial"]) < np.median(moved["bbox"])
+def test_points_beyond_float32_are_named(copy):
+    with pytest.raises(ValueError, match="do not fit into float32"):
+        copy.complete(np.array([[0, 0, 0], [1e39, 0, 0]]), None)
+    with pytest.raises(ValueError, match="within the range of float64"):
+        copy.complete(np.array([[0, 0, 0], [1e300, 0, 0]]))
 
 
 @pytest.mark.parametrize(
