@@ -5,9 +5,11 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_wcd.ops import gather_points
 from keras_wcd.types import Tensor
 
 
+@keras.saving.register_keras_serializable("keras_wcd")
 class AdversarialTraining(keras.Model):
     r"""A generator G and a discriminator D that train against each other (Wang et al., CRN, CVPR 2020).
 
@@ -16,11 +18,16 @@ class AdversarialTraining(keras.Model):
 
     Least-squares terms (Mao et al., ICCV 2017), L the generator's own loss over its stages as `compile` gives it, any
     of `keras_wcd.losses`. At every step G moves first, then D on the same clouds, whose weights are then clipped to
-    $\pm$ `clip`. Scores are of the generator's last stage. Validation and prediction are the generator's own.
+    $\pm$ `clip`. Scores are of the generator's last stage. The means are over scores, then over clouds; a
+    `sample_weight` `(B,)` multiplies all terms of a cloud. Padding of Y (rows of NaN) is shown to D as repetitions of
+    the cloud's own points, and a truth that is all padding is not shown. Prediction is the generator's own.
+
+    In training and in validation the figures are `loss` $= L_G$, `completion` $= L$, `adversarial` $= L_G - w L$,
+    `discriminator` $= L_D$, and the generator's metrics.
 
     Args:
         generator: A `CompletionModel`.
-        discriminator: A model from clouds `(B, M, 3)` to scores of any shape, such as `PatchDiscriminator`.
+        discriminator: A model from clouds `(B, M, 3)` to scores `(B, ...)`, such as `PatchDiscriminator`.
         weight: The weight w.
         clip: Bound of the discriminator's weights, or None.
         **kwargs: `name`.
@@ -41,14 +48,18 @@ class AdversarialTraining(keras.Model):
     ):
         if keras.config.backend() != "tensorflow":
             raise RuntimeError("adversarial training runs on TensorFlow: set KERAS_BACKEND=tensorflow")
-        if weight < 0:
-            raise ValueError(f"weight must not be negative, got {weight}")
-        if clip is not None and clip <= 0:
+        if not 0 <= weight < float("inf"):
+            raise ValueError(f"weight must be a finite number >= 0, got {weight}")
+        if clip is not None and not clip > 0:
             raise ValueError(f"clip must be positive or None, got {clip}")
         super().__init__(**kwargs)
         self.generator, self.discriminator = generator, discriminator
         self.weight, self.clip = float(weight), clip
-        self._trackers = [keras.metrics.Mean(name=name) for name in ("loss", "adversarial", "discriminator")]
+        self._judgement = _SquaredError()
+        # There is nothing to build besides; Keras saves the weights of built models only.
+        self.built = generator.built and discriminator.built
+        names = ("loss", "completion", "adversarial", "discriminator")
+        self._trackers = [keras.metrics.Mean(name=name) for name in names]
 
     def compile(
         self,
@@ -57,66 +68,141 @@ class AdversarialTraining(keras.Model):
         *,
         discriminator_optimizer: Any = None,
         metrics: list | None = None,
+        weighted_metrics: list | None = None,
+        auto_scale_loss: bool = True,
         **kwargs: Any,
     ) -> None:
         """As the generator's `compile`, with a second optimizer; both default to the release's Adam."""
         optimizer = keras.optimizers.Adam(1e-4) if optimizer is None else optimizer
         if discriminator_optimizer is None:
             discriminator_optimizer = keras.optimizers.Adam(5e-5, beta_1=0.5)
-        self.generator.compile(optimizer, loss=loss, metrics=metrics, **kwargs)
-        super().compile(self.generator.optimizer, **kwargs)
-        self.discriminator_optimizer = keras.optimizers.get(discriminator_optimizer)
-        self.discriminator_optimizer.build(self.discriminator.trainable_variables)
+        measured = {"loss": loss, "metrics": metrics, "weighted_metrics": weighted_metrics}
+        self.generator.compile(optimizer, **measured, auto_scale_loss=auto_scale_loss, **kwargs)
+        # Keras scales the loss of a model in mixed precision; the discriminator is compiled nowhere else.
+        self.discriminator.compile(discriminator_optimizer, auto_scale_loss=auto_scale_loss)
+        self.discriminator_optimizer = self.discriminator.optimizer
+        super().compile(self.generator.optimizer, auto_scale_loss=False, **kwargs)
+        with self.distribute_strategy.scope():
+            for model in (self.generator, self.discriminator):
+                model.optimizer.build(model.trainable_variables)
 
     def call(self, partial: Tensor, training: bool | None = None) -> tuple[Tensor, ...]:
         """The generator's stages."""
         return self.generator(partial, training=training)
 
+    def get_config(self) -> dict[str, Any]:
+        """Every constructor argument; the networks as Keras serializes them."""
+        networks = {"generator": self.generator, "discriminator": self.discriminator}
+        saved = {key: keras.saving.serialize_keras_object(network) for key, network in networks.items()}
+        return {**saved, "weight": self.weight, "clip": self.clip, "name": self.name}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: dict | None = None) -> "AdversarialTraining":
+        """The networks of a config, not compiled."""
+        config = dict(config)
+        for key in ("generator", "discriminator"):
+            config[key] = keras.saving.deserialize_keras_object(config[key], custom_objects)
+        return cls(**config)
+
+    def get_compile_config(self) -> None:
+        """None: optimizers and losses are not saved; compile again to train on."""
+
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
-        """The three losses; the generator's metrics while it validates."""
-        return [*self._trackers, *self.generator.metrics]
+        """The losses of the class's formula, and the generator's metrics."""
+        # The generator has a metric named "loss", too, which nothing updates here.
+        return [*self._trackers, *(metric for metric in self.generator.metrics if metric.name != "loss")]
 
     def train_step(self, data: tuple) -> dict[str, Tensor]:
         import tensorflow as tf
 
-        partial, complete = data[:2]
+        partial, complete, weights = keras.utils.unpack_x_y_sample_weight(data)
         with tf.GradientTape() as tape:
             stages = self.generator(partial, training=True)
-            own = self.generator.compute_loss(partial, complete, stages)
-            fooled = _squared(self.discriminator(stages[-1], training=True), 1.0)
-            total = self.weight * own + fooled
-        _step(self.generator.optimizer, tape, total, self.generator)
+            own, fooled = self._generator_terms(partial, complete, stages, weights, training=True)
+            loss = self.generator.optimizer.scale_loss(self.weight * own + fooled)
+        _step(self.generator, tape, loss)
         with tf.GradientTape() as tape:
-            scores = (self.discriminator(cloud, training=True) for cloud in (complete, ops.stop_gradient(stages[-1])))
-            judged = sum(_squared(score, target) / 2 for score, target in zip(scores, (1.0, 0.0), strict=True))
-        _step(self.discriminator_optimizer, tape, judged, self.discriminator)
+            judged = self._discriminator_loss(complete, ops.stop_gradient(stages[-1]), weights, training=True)
+            loss = self.discriminator.optimizer.scale_loss(judged)
+        _step(self.discriminator, tape, loss)
         if self.clip is not None:
             for variable in self.discriminator.trainable_variables:
                 variable.assign(ops.clip(variable, -self.clip, self.clip))
-        for tracker, value in zip(self._trackers, (own, fooled, judged), strict=True):
-            tracker.update_state(value)
-        # The generator's own figures hold a loss that it has not counted.
-        return {**self.generator.compute_metrics(partial, complete, stages), **self._results()}
+        return self._figures(partial, complete, stages, weights, (own, fooled, judged))
 
     def test_step(self, data: tuple) -> dict[str, Tensor]:
-        partial, complete = data[:2]
+        partial, complete, weights = keras.utils.unpack_x_y_sample_weight(data)
         stages = self.generator(partial, training=False)
-        self._trackers[0].update_state(self.generator.compute_loss(partial, complete, stages, training=False))
-        metrics = self.generator.compute_metrics(partial, complete, stages)
-        return {**metrics, "loss": self._trackers[0].result()}
+        own, fooled = self._generator_terms(partial, complete, stages, weights, training=False)
+        judged = self._discriminator_loss(complete, stages[-1], weights, training=False)
+        return self._figures(partial, complete, stages, weights, (own, fooled, judged))
 
     def predict_step(self, data: Any) -> Tensor:
         return self.generator.predict_step(data)
 
-    def _results(self) -> dict[str, Tensor]:
-        return {tracker.name: tracker.result() for tracker in self._trackers}
+    def _generator_terms(
+        self, partial: Tensor, complete: Tensor, stages: tuple, weights: Tensor | None, training: bool
+    ) -> tuple[Tensor, Tensor]:
+        """L and the mean of (D(G(P)) - 1)^2, a replica's share of both."""
+        own = self.generator.compute_loss(partial, complete, stages, sample_weight=weights, training=training)
+        return own, self._judgement(1.0, self.discriminator(stages[-1], training=training), weights)
+
+    def _discriminator_loss(self, complete: Tensor, made: Tensor, weights: Tensor | None, training: bool) -> Tensor:
+        """L_D, a replica's share of it."""
+        real, present = _without_padding(complete)
+        # Clouds that are not there do not count in the mean.
+        shown = present * (ops.cast(ops.size(present), "float32") / ops.maximum(ops.sum(present), 1.0))
+        shown = shown if weights is None else shown * ops.reshape(ops.cast(weights, "float32"), (-1,))
+        return (
+            self._judgement(1.0, self.discriminator(real, training=training), shown)
+            + self._judgement(0.0, self.discriminator(made, training=training), weights)
+        ) / 2
+
+    def _figures(
+        self, partial: Tensor, complete: Tensor, stages: tuple, weights: Tensor | None, terms: tuple[Tensor, ...]
+    ) -> dict[str, Tensor]:
+        """All figures so far, with those of this batch."""
+        import tensorflow as tf
+
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        own, fooled, judged = (term * replicas for term in terms)
+        for tracker, value in zip(self._trackers, (self.weight * own + fooled, own, fooled, judged), strict=True):
+            tracker.update_state(value, sample_weight=ops.shape(complete)[0])
+        self.generator.compute_metrics(partial, complete, stages, weights)
+        return self.get_metrics_result()
 
 
-def _squared(scores: Tensor, target: float) -> Tensor:
-    return ops.mean(ops.square(scores - target))
+class _SquaredError(keras.losses.Loss):
+    """Mean of (score - target)^2 over the scores of every cloud; a Keras loss, and as such divided among replicas."""
+
+    def __init__(self):
+        super().__init__(name="judgement")
+
+    def __call__(self, target: float, scores: Tensor, sample_weight: Tensor | None = None) -> Tensor:
+        """Scores `(B, ...)` -> the mean over clouds, weighted by `(B,)`."""
+        if sample_weight is not None:
+            sample_weight = ops.reshape(sample_weight, (-1,))
+        return super().__call__(ops.full_like(scores, target), scores, sample_weight)
+
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        return ops.mean(ops.square(y_pred - y_true), axis=tuple(range(1, len(y_pred.shape))))
 
 
-def _step(optimizer: keras.optimizers.Optimizer, tape: Any, loss: Tensor, model: keras.Model) -> None:
+def _without_padding(clouds: Tensor) -> tuple[Tensor, Tensor]:
+    """Clouds `(B, M, 3)` whose rows of NaN are repetitions of their other rows in turn, and which have any `(B,)`."""
+    valid = ops.logical_not(ops.any(ops.isnan(clouds), axis=-1))
+    size = ops.shape(clouds)[1]
+    place = ops.expand_dims(ops.arange(size, dtype="int32"), 0)
+    # Rows that are no padding first, in their order.
+    order = ops.cast(ops.argsort(ops.where(valid, place, place + size), axis=1), "int32")
+    count = ops.sum(ops.cast(valid, "int32"), axis=1, keepdims=True)
+    repeated = ops.take_along_axis(order, place % ops.maximum(count, 1), axis=1)
+    filled = gather_points(clouds, ops.where(valid, place, repeated))
+    present = count > 0
+    return ops.where(ops.expand_dims(present, -1), filled, 0.0), ops.cast(present[:, 0], "float32")
+
+
+def _step(model: keras.Model, tape: Any, loss: Tensor) -> None:
     gradients = tape.gradient(loss, model.trainable_variables)
-    optimizer.apply(gradients, model.trainable_variables)
+    model.optimizer.apply(gradients, model.trainable_variables)
