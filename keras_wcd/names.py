@@ -48,10 +48,14 @@ def suggestion(name: Any, known: Iterable[str]) -> str:
     return f"{question}known are {', '.join(keys.values()) or 'none'}"
 
 
-def arguments_of(kind: type) -> tuple[str, ...]:
+def arguments_of(kind: type, *, last: type | None = None) -> tuple[str, ...]:
     """Names of all arguments that a class takes: its constructor's, and those its `**kwargs` hands to its bases.
 
     What a base takes by position only is for its subclasses to set: no caller can name it, here or further down.
+
+    Args:
+        kind: The class.
+        last: The last of its bases to ask; by default the first whose constructor takes no `**kwargs`.
     """
     names: dict[str, bool] = {}
     for base in kind.__mro__:
@@ -61,7 +65,7 @@ def arguments_of(kind: type) -> tuple[str, ...]:
         for p in parameters:
             if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL):
                 names.setdefault(p.name, p.kind is not p.POSITIONAL_ONLY)
-        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+        if base is last or not any(p.kind is p.VAR_KEYWORD for p in parameters):
             break
     return tuple(name for name, open_ in names.items() if open_)
 

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from keras_wcd.models import inference, presets, stages
-from keras_wcd.models.arguments import positive
+from keras_wcd.models.arguments import positive, refuse_unknown_arguments
 from keras_wcd.models.layers import draws
 from keras_wcd.ops import device_only
 from keras_wcd.types import Tensor
@@ -38,6 +38,8 @@ class CompletionModel(keras.Model):
         num_input: Points that `complete` resamples a cloud to; what the network is trained on.
         stage_weights: The weights w, one per stage; 1 by default. May be set again while training runs.
         partial_matching: Whether the one-sided term is added.
+        frame: Place and size of the shapes that it was trained on, as data sets name theirs (`"box"`, `"sphere"`):
+            evaluation moves scans of other frames into it. None says nothing; training sets it.
         **kwargs: `name` and `trainable`.
     """
 
@@ -51,11 +53,14 @@ class CompletionModel(keras.Model):
         num_input: int = 2048,
         stage_weights: Sequence[float] | None = None,
         partial_matching: bool = False,
+        frame: str | None = None,
         **kwargs: Any,
     ):
+        refuse_unknown_arguments(self, CompletionModel, kwargs)
         super().__init__(inputs=inputs, outputs=tuple(outputs), **kwargs)
         self.num_input = positive(num_input, "num_input")
         self.partial_matching = bool(partial_matching)
+        self.frame = frame
         self.stage_weights = stage_weights
 
     @property
@@ -77,7 +82,7 @@ class CompletionModel(keras.Model):
     def get_config(self) -> dict[str, Any]:
         """Every constructor argument, found as the attribute of its name."""
         own = inspect.signature(type(self).__init__).parameters.values()
-        shared = ("num_input", "stage_weights", "partial_matching", "name", "trainable")
+        shared = ("num_input", "stage_weights", "partial_matching", "frame", "name", "trainable")
         names = [p.name for p in own if p.kind is not p.VAR_KEYWORD and p.name != "self"]
         config = {name: _plain(getattr(self, name)) for name in (*names, *shared)}
         return {**config, "dtype": keras.dtype_policies.serialize(self.dtype_policy)}
@@ -109,9 +114,14 @@ class CompletionModel(keras.Model):
         return tuple(outputs) if isinstance(outputs, list | tuple) else (outputs,)
 
     def compile(self, optimizer="rmsprop", loss=None, loss_weights=None, metrics=None, **kwargs) -> None:
-        """As `keras.Model.compile`; `loss` is one loss for every stage, or a list with one per stage."""
+        """As `keras.Model.compile`; `loss` is one loss for every stage, or a list with one per stage.
+
+        A loss may be a name (`"landau_cd"`, or one of Keras's) or a dict of a name and arguments
+        (`{"name": "hyper_cd", "alpha": 1000.0}`), as in `keras_wcd.losses.get`.
+        """
         if loss_weights is not None:
             raise ValueError(f"loss_weights={loss_weights!r} is not used here; set the model's stage_weights")
+        loss = stages.named(loss)
         losses = stages.stage_losses(loss, len(self.outputs))
         matching = stages.one_sided(losses[-1]) if self.partial_matching and loss is not None else None
         super().compile(optimizer, loss, metrics=metrics, **kwargs)

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_wcd.models.arguments import positive, widths_of
+from keras_wcd.models.arguments import positive, refuse_unknown_arguments, widths_of
 from keras_wcd.models.layers.grouping import FarthestPoints, GatherPoints, Neighbors
 from keras_wcd.types import Tensor
 
@@ -61,6 +61,7 @@ class PatchDiscriminator(keras.Model):
         ]
         scores = keras.layers.Dense(1, name="score", dtype="float32")(ops.concatenate(scales, axis=-1))
 
+        refuse_unknown_arguments(self, PatchDiscriminator, kwargs)
         super().__init__(cloud, scores, **kwargs)
         self.num_points = num_points
         self.num_centers = num_centers

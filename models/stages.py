@@ -23,7 +23,7 @@ class CallableLoss(keras.losses.Loss):
 
 
 def stage_losses(loss: object, stages: int) -> tuple[keras.losses.Loss | None, ...]:
-    """The loss of each stage: one for all, or a list with one (or None) per stage."""
+    """The loss of each stage: one for all, or a list with one (or None) per stage; see `named` for names."""
     if not isinstance(loss, list | tuple):
         return (as_loss(loss),) * stages
     if len(loss) != stages:
@@ -31,8 +31,34 @@ def stage_losses(loss: object, stages: int) -> tuple[keras.losses.Loss | None, .
     return tuple(as_loss(one) for one in loss)
 
 
+def named(loss: object) -> object:
+    """Names, classes and configs of losses as losses; a list of them per stage as a list; all else as it is.
+
+    The names are those of `keras_wcd.losses.get` and of Keras.
+
+    Raises:
+        ValueError: for a name that neither knows, an argument that the loss has not.
+    """
+    # Imported when a name is given and no sooner: a network is built, loaded and exported without any loss.
+    from keras_wcd import losses
+
+    if isinstance(loss, list | tuple):
+        return [named(one) for one in loss]
+    if isinstance(loss, str) and not losses.knows(loss) and _knows_keras(loss):
+        return loss
+    asked = isinstance(loss, str | dict) or (isinstance(loss, type) and issubclass(loss, keras.losses.Loss))
+    return losses.get(loss) if asked else loss
+
+
+def _knows_keras(name: str) -> bool:
+    try:
+        return keras.losses.get(name) is not None
+    except ValueError:
+        return False
+
+
 def as_loss(loss: object) -> keras.losses.Loss | None:
-    """A Keras loss from a name, a config, a callable or a loss."""
+    """A Keras loss from a name of Keras's, a callable or a loss."""
     loss = keras.losses.get(loss)
     return loss if loss is None or isinstance(loss, keras.losses.Loss) else CallableLoss(loss)
 

@@ -22,7 +22,7 @@ from keras_wcd.losses.weighted import (
     WeibullCD,
     WeightedCD,
 )
-from keras_wcd.names import find
+from keras_wcd.names import find, plain
 
 LOSSES = {
     "cd": CD,
@@ -68,6 +68,11 @@ def get(loss: "keras.losses.Loss | type[keras.losses.Loss] | str | dict") -> ker
     if isinstance(loss, dict) and "name" in loss:
         return _named(**loss)
     raise ValueError(f"loss must be a Keras loss, a name or a config, got {loss!r}")
+
+
+def knows(name: str) -> bool:
+    """Whether `get` finds a loss of this name."""
+    return plain(name) in map(plain, NAMES)
 
 
 def _named(name: str, **arguments: Any) -> keras.losses.Loss:
