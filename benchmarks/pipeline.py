@@ -21,7 +21,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_wcd.data import PCN, Augment, fps_order, read_points, resample, write_points
-from keras_wcd.data.pipeline.batches import cores
+from keras_wcd.parallel import cores
 
 SHAPES = pathlib.Path(__file__).parents[2] / "shared" / "data" / "real8_val.npz"
 TRUTH = (2048, 8192, 16384)

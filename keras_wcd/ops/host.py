@@ -4,6 +4,7 @@ import contextlib
 import contextvars
 import functools
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,8 +12,10 @@ import keras
 import numpy as np
 import threadpoolctl
 
+from keras_wcd.parallel import cores
 from keras_wcd.types import Tensor
 
+_thread = threading.local()
 _device_only = contextvars.ContextVar("keras_wcd_device_only", default=False)
 
 
@@ -69,12 +72,15 @@ def _call_from_tensorflow(function: Callable, tensors: tuple, shapes: list[tuple
 
 
 def parallel(function: Callable, jobs: list[tuple]) -> list[np.ndarray]:
-    """`[function(*job) for job in jobs]` on all cores; for functions that release Python's lock."""
-    if len(jobs) == 1:
-        return [function(*jobs[0])]
-    cores = os.cpu_count() or 1
-    share = max(1, cores // len(jobs))
-    return list(_pool(os.getpid(), cores // share, share).map(lambda job: function(*job), jobs))
+    """`[function(*job) for job in jobs]` on all cores; for functions that release Python's lock.
+
+    Within a job it does its own jobs in turn: a pool whose threads wait for places in it would wait for ever.
+    """
+    if len(jobs) == 1 or getattr(_thread, "works", False):
+        return [function(*job) for job in jobs]
+    available = cores()
+    share = max(1, available // max(1, len(jobs)))
+    return list(_pool(os.getpid(), available // share, share).map(lambda job: function(*job), jobs))
 
 
 @functools.lru_cache(maxsize=8)
@@ -83,5 +89,9 @@ def _pool(process_id: int, workers: int, share: int) -> ThreadPoolExecutor:
 
     Without the limit each would start OpenMP threads for all cores, and these get into each other's way.
     """
-    limit = functools.partial(threadpoolctl.threadpool_limits, limits=share, user_api="openmp")
-    return ThreadPoolExecutor(workers, thread_name_prefix="keras_wcd", initializer=limit)
+
+    def begin() -> None:
+        _thread.works = True
+        threadpoolctl.threadpool_limits(limits=share, user_api="openmp")
+
+    return ThreadPoolExecutor(workers, thread_name_prefix="keras_wcd", initializer=begin)

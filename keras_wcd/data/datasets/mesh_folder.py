@@ -6,17 +6,16 @@ from pathlib import Path
 import numpy as np
 
 from keras_wcd.data import cache
-from keras_wcd.data.contract import PairDataset, Sample
+from keras_wcd.data.contract import Clouds, Sample, file_key
+from keras_wcd.data.datasets.base import Dataset
 from keras_wcd.data.from_meshes.catalog import SPLITS, checked_shares, titles
 from keras_wcd.data.from_meshes.plan import plan
 from keras_wcd.data.io.limits import FormatError
 from keras_wcd.data.io.mesh import Mesh
-from keras_wcd.data.pipeline.batches import cores
-from keras_wcd.data.pipeline.sources import Clouds, file_key
 from keras_wcd.data.scanner.pairs import Scanning
 
 
-class MeshFolder(PairDataset):
+class MeshFolder(Dataset):
     """Pairs from meshes in any format that trimesh reads, their categories the sub-folders of `root`.
 
     Every mesh is put into the canonical frame (y up, centred, bounding-box diagonal 1; its front should be +x). Its
@@ -33,6 +32,7 @@ class MeshFolder(PairDataset):
         up: Axis of the meshes that points up, "y" or "z".
         cache_dir: Folder to keep what was learnt of the meshes; None takes KERAS_WCD_CACHE, or else the platform's.
         workers: Processes that read the meshes; None takes one for each core.
+        cluster: Address of a Dask scheduler whose workers read them instead, as in `keras_wcd.parallel.run`.
 
     Attributes:
         skipped: Meshes that cannot be used, by their path, and why.
@@ -42,6 +42,7 @@ class MeshFolder(PairDataset):
     """
 
     splits = SPLITS
+    needs_root = True
 
     def __init__(
         self,
@@ -54,11 +55,12 @@ class MeshFolder(PairDataset):
         up: str = "y",
         cache_dir: str | os.PathLike | None = None,
         workers: int | None = None,
+        cluster: str | None = None,
     ):
         self.root, self.shares = Path(root), checked_shares(splits)
         self.scanning = Scanning(views, points, seed, up)
-        options = {"folder": cache.folder(cache_dir), "workers": workers or cores(), "progress": True}
-        planned = plan(self.root, self.shares, self.scanning, **options)
+        options = {"workers": workers, "cluster": cluster, "desc": "reading"}
+        planned = plan(self.root, self.shares, self.scanning, folder=cache.folder(cache_dir), **options)
         self.skipped = planned.skipped
         self._titles = titles(entry.category for entry in planned.entries)
         self.categories = tuple(self._titles[folder] for folder in sorted(self._titles))
@@ -71,8 +73,7 @@ class MeshFolder(PairDataset):
 
     def load(self, split: str, index: int) -> Sample:
         """One pair; its name is `category/id/view`, and pairs of the same mesh follow each other."""
-        if not 0 <= index < self.size(split):
-            raise IndexError(f"index must lie between 0 and {self.size(split) - 1} in {split!r}, got {index}")
+        index = self._position(split, index)
         number, view = divmod(index, self.scanning.views)
         entry = self._of(split)[number]
         partial, complete = self._partial(split, index), self._complete(split, number)
@@ -92,10 +93,12 @@ class MeshFolder(PairDataset):
         """Numbers of a pair's scan and ground truth in `clouds`."""
         return index, index // self.scanning.views
 
+    def remedy(self, split: str) -> str:
+        shares = " ".join(f"{share:g}" for share in self.shares)
+        return f"its share of {shares} of the meshes in {self.root} is none: give it a larger one, or add meshes"
+
     def _of(self, split: str) -> list:
-        if split not in self._entries:
-            raise ValueError(f"split must be one of {self.splits}, got {split!r}")
-        return self._entries[split]
+        return self._entries[self._known(split)]
 
     def _partial(self, split: str, index: int) -> np.ndarray:
         number, view = divmod(index, self.scanning.views)

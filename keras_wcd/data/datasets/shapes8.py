@@ -4,9 +4,11 @@ import os
 
 import numpy as np
 
+from keras_wcd import parallel
 from keras_wcd.data import cache
-from keras_wcd.data.contract import PairDataset, Sample
-from keras_wcd.data.procedural import generator, workers
+from keras_wcd.data.contract import Sample
+from keras_wcd.data.datasets.base import Dataset
+from keras_wcd.data.procedural import generator
 
 SYNSETS = {
     "airplane": "02691156",
@@ -14,14 +16,16 @@ SYNSETS = {
     "car": "02958343",
     "chair": "03001627",
     "lamp": "03636649",
-    "couch": "04256520",
+    "sofa": "04256520",
     "table": "04379243",
     "watercraft": "04530566",
 }
 """The WordNet synsets under which PCN files these categories."""
+_SHARE = 16
+"""Fewer shapes than this for each process are not worth starting it."""
 
 
-class Shapes8(PairDataset):
+class Shapes8(Dataset):
     """Random shapes of eight categories, each of many sub-types, with virtual depth scans; nothing is downloaded.
 
     Shapes stand in PCN's frame: y up, front +x, centred, bounding-box diagonal 1. The ground truth is uniform over
@@ -41,6 +45,7 @@ class Shapes8(PairDataset):
         cache_dir: Folder to keep made splits in; None takes the environment's KERAS_WCD_CACHE, or else the
             platform's folder for caches.
         workers: Processes that make shapes; None takes one for each core.
+        cluster: Address of a Dask scheduler whose workers make the shapes instead, as in `keras_wcd.parallel.run`.
 
     Raises:
         ValueError: for a count below 1.
@@ -61,6 +66,7 @@ class Shapes8(PairDataset):
         seed: int = 0,
         cache_dir: str | os.PathLike | None = None,
         workers: int | None = None,
+        cluster: str | None = None,
     ):
         counts = {"train": train, "val": val, "test": test, "num_points": num_points, "views": views}
         for name, count in counts.items():
@@ -70,7 +76,7 @@ class Shapes8(PairDataset):
             raise ValueError(f"seed must not be negative, got {seed}")
         self.counts = {"train": train, "val": val, "test": test}
         self.num_points, self.views, self.seed = num_points, views, seed
-        self.cache_dir, self.workers = cache.folder(cache_dir), workers
+        self.cache_dir, self.workers, self.cluster = cache.folder(cache_dir), workers, cluster
         self._made = {}
 
     def size(self, split: str) -> int:
@@ -84,8 +90,7 @@ class Shapes8(PairDataset):
             ValueError: for an unknown split.
             IndexError: for an index outside 0 to size - 1.
         """
-        if not 0 <= index < self.size(split):
-            raise IndexError(f"index must lie between 0 and {self.size(split) - 1} in {split!r}, got {index}")
+        index = self._position(split, index)
         partial, complete = self._make(split)
         shape, view = divmod(index, self.views)
         category, kind = generator.plan(shape)
@@ -103,9 +108,7 @@ class Shapes8(PairDataset):
         return (shapes % len(self.categories)).astype(np.int32)
 
     def _count(self, split: str) -> int:
-        if split not in self.counts:
-            raise ValueError(f"split must be one of {self.splits}, got {split!r}")
-        return self.counts[split]
+        return self.counts[self._known(split)]
 
     def _make(self, split: str) -> tuple[np.ndarray, np.ndarray]:
         """The arrays of a split: from memory, from the cache, or new."""
@@ -123,12 +126,19 @@ class Shapes8(PairDataset):
         return self._made[split]
 
     def _new(self, split: str, count: int) -> tuple[np.ndarray, np.ndarray]:
-        return workers.make(
-            split,
-            count,
-            num_points=self.num_points,
-            views=self.views,
-            seed=self.seed,
-            workers=self.workers,
-            progress=True,
+        partial = np.empty((count, self.views, generator.PARTIAL_POINTS, 3), np.float32)
+        complete = np.empty((count, self.num_points, 3), np.float32)
+        item = {"seed": self.seed, "split": split, "num_points": self.num_points, "views": self.views}
+        made = parallel.run(
+            generator.item,
+            [{**item, "index": index} for index in range(count)],
+            workers=min(self.workers or parallel.cores(), max(1, count // _SHARE)),
+            cluster=self.cluster,
+            desc=f"Shapes8 {split}",
+            unit="shape",
         )
+        for index, arrays, error in made:
+            if error:
+                raise RuntimeError(f"shape {index} of {split!r} could not be made: {error}")
+            partial[index], complete[index] = arrays
+        return partial, complete

@@ -6,8 +6,6 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from tqdm import tqdm
-
 from keras_wcd import parallel
 from keras_wcd.data import cache
 from keras_wcd.data.from_meshes.catalog import SPLITS, Entry, checked_shares, titles
@@ -15,7 +13,6 @@ from keras_wcd.data.from_meshes.plan import Plan, plan
 from keras_wcd.data.io.formats import write_points
 from keras_wcd.data.io.limits import atomic_write
 from keras_wcd.data.io.pcd import ENCODINGS
-from keras_wcd.data.pipeline.batches import cores
 from keras_wcd.data.scanner.pairs import Scanning
 
 INDEX = "PCN.json"
@@ -49,6 +46,7 @@ def make_dataset(
     encoding: str = "binary",
     method: str = "z_buffer",
     workers: int | None = None,
+    cluster: str | None = None,
     progress: bool = True,
 ) -> Made:
     """Write the pairs of `MeshFolder` as `{train,val,test}/{partial,complete}/<category>/<id>...pcd` and PCN.json.
@@ -68,6 +66,8 @@ def make_dataset(
         encoding: Of the PCD files: "binary", "ascii" or "binary_compressed".
         method: Of the visibility, as in `views.depth_image`; "embree" needs the extra `embree`.
         workers: Processes; None takes one for each core.
+        cluster: Address of a Dask scheduler whose workers do it instead, as in `keras_wcd.parallel.run`; they must
+            find both folders under the same names.
         progress: Show a bar.
 
     Raises:
@@ -77,15 +77,13 @@ def make_dataset(
     scanning, shares, output = Scanning(views, points, seed, up, method), checked_shares(splits), Path(output)
     if encoding not in ENCODINGS:
         raise ValueError(f"encoding must be one of {ENCODINGS}, got {encoding!r}")
-    if workers is not None and workers < 1:
-        raise ValueError(f"workers must be at least 1, got {workers}")
     if Path(meshes).resolve() == output.resolve():
         raise ValueError(f"{output}: the data set needs a folder of its own, not that of the meshes")
-    workers = workers or cores()
-    planned = plan(meshes, shares, scanning, folder=cache.folder(), workers=workers, progress=progress)
-    _begin(output, planned, {**scanning.settings(), "splits": list(shares), "encoding": encoding})
-    skipped = dict(planned.skipped)
-    skipped |= _make_shapes(Path(meshes), output, planned, scanning, encoding, workers, progress)
+    with parallel.on_cluster(cluster):
+        reading, writing = ({"workers": workers, "desc": d if progress else None} for d in ("reading", "scanning"))
+        planned = plan(meshes, shares, scanning, folder=cache.folder(), **reading)
+        _begin(output, planned, {**scanning.settings(), "splits": list(shares), "encoding": encoding})
+        skipped = planned.skipped | _make_shapes(Path(meshes), output, planned, scanning, encoding, writing)
     made = [pair for pair in zip(planned.entries, planned.splits, strict=True) if pair[0].path not in skipped]
     if not made:
         path, reason = next(iter(skipped.items()))
@@ -146,24 +144,20 @@ def _check_same(path: Path, record: dict) -> None:
 
 
 def _make_shapes(
-    meshes: Path, output: Path, planned: Plan, scanning: Scanning, encoding: str, workers: int, progress: bool
+    meshes: Path, output: Path, planned: Plan, scanning: Scanning, encoding: str, options: dict
 ) -> dict[str, str]:
     """Write what is missing; the meshes of which nothing could be made, and why."""
     tasks, skipped, paths = [], {}, []
     for entry, split in zip(planned.entries, planned.splits, strict=True):
         complete, partial = _places(output, split, entry)
         if not complete.exists() or not all((partial / f"{v:02d}.pcd").exists() for v in range(scanning.views)):
-            files = {"path": str(meshes / entry.path), "complete": str(complete), "partial": str(partial)}
+            files = {"path": meshes / entry.path, "complete": complete, "partial": partial}
+            files = {name: os.path.abspath(path) for name, path in files.items()}
             tasks.append({**files, "name": entry.name, "encoding": encoding, "scanning": scanning.settings()})
             paths.append(entry.path)
-    done = len(planned.entries) - len(tasks)
-    with tqdm(
-        total=len(planned.entries), initial=done, desc="scanning", unit="mesh", disable=not progress, mininterval=0.5
-    ) as bar:
-        for number, _, error in parallel.run("keras_wcd.data.from_meshes.make:make_shape", tasks, workers):
-            if error:
-                skipped[paths[number]] = error
-            bar.update()
+    for number, _, error in parallel.run(make_shape, tasks, unit="mesh", **options):
+        if error:
+            skipped[paths[number]] = error
     return skipped
 
 

@@ -4,15 +4,14 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from keras_wcd import parallel
+from keras_wcd.data.contract import file_key
 from keras_wcd.data.from_meshes.catalog import Entry, assign_splits, find, fingerprint, same_shape
 from keras_wcd.data.io.limits import atomic_write
-from keras_wcd.data.pipeline.sources import file_key
 from keras_wcd.data.scanner.pairs import Scanning
 
 _VERSION = 1
@@ -40,17 +39,18 @@ def plan(
     scanning: Scanning,
     *,
     folder: Path,
-    workers: int,
-    progress: bool,
+    **options: Any,
 ) -> Plan:
     """Read every mesh once and deal the usable ones into splits; what is known is kept in `folder`.
+
+    Options are those of `parallel.run`.
 
     Raises:
         ValueError: where there is no folder, no mesh in it, or none that can be used.
     """
     root = Path(root)
     entries = find(root)
-    known = _inspected(root, entries, scanning.up, folder, workers, progress)
+    known = _inspected(root, entries, scanning.up, folder, options)
     usable = [entry for entry in entries if not isinstance(known[entry.path], str)]
     skipped = {entry.path: known[entry.path] for entry in entries if isinstance(known[entry.path], str)}
     if not usable:
@@ -61,14 +61,15 @@ def plan(
     return Plan(usable, splits, skipped, len(usable) - len(np.unique(shapes)))
 
 
-def inspect(path: str, up: str) -> list[float]:
-    """The fingerprint of a mesh file."""
-    return fingerprint(Scanning(up=up).mesh(Path(path))).tolist()
+def inspect(path: str, up: str) -> list[float] | str:
+    """The fingerprint of a mesh file, or what is wrong with it."""
+    try:
+        return fingerprint(Scanning(up=up).mesh(Path(path))).tolist()
+    except ValueError as error:
+        return parallel.message(error)
 
 
-def _inspected(
-    root: Path, entries: list[Entry], up: str, folder: Path, workers: int, progress: bool
-) -> dict[str, list[float] | str]:
+def _inspected(root: Path, entries: list[Entry], up: str, folder: Path, options: dict) -> dict[str, list[float] | str]:
     """The fingerprint of every mesh, or what is wrong with it."""
     place = hashlib.sha256(f"{_VERSION}|{up}|{root.resolve()}".encode()).hexdigest()[:32]
     path = folder / f"meshes-{place}.json"
@@ -76,14 +77,14 @@ def _inspected(
     kept = _load(path)
     known = {name: kept[key] for name, key in keys.items() if key in kept}
     new = [entry.path for entry in entries if entry.path not in known]
-    tasks = [{"path": str(root / name), "up": up} for name in new]
-    with tqdm(total=len(new), desc="reading", unit="mesh", disable=not progress, delay=1, mininterval=0.5) as bar:
-        for number, result, error in parallel.run("keras_wcd.data.from_meshes.plan:inspect", tasks, workers):
-            known[new[number]] = error or result
-            bar.update()
+    tasks = [{"path": os.path.abspath(root / name), "up": up} for name in new]
+    unread = {}
+    for number, result, error in parallel.run(inspect, tasks, unit="mesh", **options):
+        # A process that was killed or a disk that was away says nothing of the mesh: another run tries again.
+        (unread if error else known)[new[number]] = error or result
     if new:
         _save(path, {keys[name]: value for name, value in known.items()})
-    return known
+    return known | unread
 
 
 def _load(path: Path) -> dict:

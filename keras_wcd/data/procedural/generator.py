@@ -11,12 +11,13 @@ from keras_wcd.data.procedural.cars import CARS
 from keras_wcd.data.procedural.chairs import CHAIRS
 from keras_wcd.data.procedural.lamps import LAMPS
 from keras_wcd.data.procedural.primitives import join
-from keras_wcd.data.procedural.sofas import COUCHES
+from keras_wcd.data.procedural.sofas import SOFAS
 from keras_wcd.data.procedural.tables import TABLES
 from keras_wcd.data.procedural.watercraft import WATERCRAFT
 from keras_wcd.data.resampling import Frame, fps_order, resample
 from keras_wcd.data.scanner.camera import Camera
 from keras_wcd.data.scanner.depth_camera import random_rotation, scan
+from keras_wcd.data.scanner.sides import seen_well
 
 VERSION = 2
 """Rises when the same seed makes other points, so that caches of older ones are left alone."""
@@ -27,7 +28,7 @@ SUBTYPES = {
     "car": CARS,
     "chair": CHAIRS,
     "lamp": LAMPS,
-    "couch": COUCHES,
+    "sofa": SOFAS,
     "table": TABLES,
     "watercraft": WATERCRAFT,
 }
@@ -36,7 +37,6 @@ SUBTYPES = {
 PARTIAL_POINTS = 2048
 FPS_PREFIX = 2048
 """The ground truth begins with a farthest point sampling of this size."""
-_MIN_SEEN = 64
 
 
 def item(seed: int, split: str, index: int, num_points: int, views: int) -> tuple[np.ndarray, np.ndarray]:
@@ -71,8 +71,5 @@ def shape(rng: np.random.Generator, category: str, kind: str) -> Mesh:
 
 def _view(mesh: Mesh, rng: np.random.Generator) -> np.ndarray:
     camera = Camera().finer(rng.uniform(1, 2))
-    for _ in range(20):
-        seen = scan(mesh, random_rotation(rng), camera)
-        if len(seen) >= _MIN_SEEN:  # A rod seen end on shows next to nothing.
-            break
+    seen = seen_well(lambda: scan(mesh, random_rotation(rng), camera))
     return resample(seen.astype(np.float32), PARTIAL_POINTS, seed=int(rng.integers(2**31)))

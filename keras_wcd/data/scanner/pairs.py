@@ -12,11 +12,9 @@ from keras_wcd.data.io.mesh import Mesh, face_areas, read_mesh, sample_surface
 from keras_wcd.data.resampling import Frame
 from keras_wcd.data.scanner.camera import Camera, rotation_matrices
 from keras_wcd.data.scanner.depth_camera import scan
+from keras_wcd.data.scanner.sides import seen_well
 
 UPS = ("y", "z")
-MIN_SEEN = 64
-"""Points that a scan should have; a rod seen end on shows next to nothing."""
-_TRIES = 20
 
 
 @dataclass(frozen=True)
@@ -85,17 +83,17 @@ class Scanning:
         Raises:
             FormatError: where nothing is seen from any side tried.
         """
-        rng, best = self._rng(name, 1 + view), np.zeros((0, 3))
-        for _ in range(_TRIES):
+        rng = self._rng(name, 1 + view)
+
+        def look() -> np.ndarray:
             drawn = rng.standard_normal(4)
             rotation = rotation_matrices(drawn / np.sqrt((drawn * drawn).sum()))
-            seen = scan(mesh, rotation, Camera(), method=self.method)
-            best = max(best, seen, key=len)
-            if len(best) >= MIN_SEEN:
-                break
-        if not len(best):
+            return scan(mesh, rotation, Camera(), method=self.method)
+
+        seen = seen_well(look)
+        if not len(seen):
             raise FormatError("no side of it is seen at the camera's resolution")
-        return best.astype(np.float32)
+        return seen.astype(np.float32)
 
     def _rng(self, name: str, part: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, zlib.crc32(name.encode()), part])

@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 import pytest
+import tasks
 from scipy.spatial import cKDTree
 
 from keras_wcd.data import Shapes8, cache
@@ -196,10 +197,12 @@ def test_an_interrupted_run_leaves_no_file_and_no_process(tmp_path, kind):
     assert not (tmp_path / "cache").exists()
 
 
-def test_a_failing_worker_is_one_error_with_its_reason(tmp_path, monkeypatch):
-    monkeypatch.setattr("keras_wcd.data.procedural.workers._BOOT", "raise SystemExit('out of paper')")
-    with pytest.raises(RuntimeError, match="out of paper"):
-        Shapes8(train=64, cache_dir=tmp_path, workers=2).arrays("train")
+@pytest.mark.parametrize(("workers", "reason"), [(1, "out of paper"), (2, r"EXIT\(3\)")])
+def test_a_shape_that_cannot_be_made_is_one_error_with_its_reason(workers, reason, tmp_path, monkeypatch):
+    monkeypatch.setattr(generator, "item", tasks.no_paper if workers == 1 else tasks.no_process)
+    with pytest.raises(RuntimeError, match=rf"shape \d+ of 'train' could not be made: .*{reason}"):
+        Shapes8(train=64, cache_dir=tmp_path, workers=workers).arrays("train")
+    assert not list(tmp_path.iterdir())
 
 
 def test_batches_hold_every_pair_once(dataset):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tasks
 import trimesh
 from click.testing import CliRunner
 from scipy.spatial import cKDTree
@@ -19,6 +20,7 @@ from keras_wcd.cli import Commands
 from keras_wcd.commands.data_make import make
 from keras_wcd.data.datasets.mesh_folder import MeshFolder
 from keras_wcd.data.datasets.pcn import PCN
+from keras_wcd.data.from_meshes import make as make_module
 from keras_wcd.data.from_meshes.catalog import Entry, assign_splits, find, fingerprint, same_shape, titles
 from keras_wcd.data.from_meshes.make import make_dataset
 from keras_wcd.data.io.formats import read_points
@@ -324,17 +326,29 @@ def test_the_command_answers_in_one_line_and_exits_with_2_where_nothing_is_usabl
     assert not (tmp_path / "out2").exists()
 
 
-def test_a_helper_that_dies_takes_one_task_with_it():
-    answers = sorted(parallel.run("os:_exit", [{"status": 3}, {"status": 4}], 2))
-    assert [number for number, _, _ in answers] == [0, 1]
-    assert ["code 3" in answers[0][2], "code 4" in answers[1][2]] == [True, True]
+def test_a_process_killed_while_it_scans_leaves_the_same_files(meshes, tmp_path, monkeypatch):
+    make_dataset(meshes, tmp_path / "whole", **SMALL)
+    todo = parallel.run
+
+    def killing(function, given, **options):
+        """Kill a process as soon as it has written a file."""
+        running = todo(tasks.killed_once, [{**task, "marker": str(tmp_path / "died")} for task in given], **options)
+        return running if function is make_module.make_shape else todo(function, given, **options)
+
+    monkeypatch.setattr(parallel, "run", killing)
+    made = make_dataset(meshes, tmp_path / "out", **{**SMALL, "workers": 2})
+    assert (tmp_path / "died").exists()
+    assert not made.skipped
+    assert tree(tmp_path / "out") == tree(tmp_path / "whole")
 
 
-def test_tasks_are_shared_and_errors_come_back():
-    answers = dict((n, (r, e)) for n, r, e in parallel.run("os:listdir", [{"path": "/"}, {"path": "/no/such"}], 2))
-    assert answers[0][1] is None
-    assert "tmp" in answers[0][0]
-    assert "No such file" in answers[1][1]
+def test_a_mesh_whose_reading_died_is_tried_again_by_the_next_run(meshes, monkeypatch):
+    todo = parallel.run
+    monkeypatch.setattr(parallel, "run", lambda function, given, **options: todo(tasks.gone, given, workers=1))
+    with pytest.raises(ValueError, match="the disk is away"):
+        MeshFolder(meshes, workers=1)
+    monkeypatch.undo()
+    assert not MeshFolder(meshes, workers=1).skipped
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="shared/data/meshes is not there")
