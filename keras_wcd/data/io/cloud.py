@@ -1,41 +1,52 @@
-"""A cloud with what a scanner measured beside the places: colours and normals."""
+"""A cloud with what a scanner measured beside the places: colors and normals."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
+
+from keras_wcd.data.io.colors import as_colors, unpack_colors
 
 POINTS = ("x", "y", "z")
 NORMALS = ("nx", "ny", "nz")
 COLORS = ("red", "green", "blue")
-_NORMALS = (NORMALS, ("normal_x", "normal_y", "normal_z"))
+_NORMALS = (NORMALS, ("normal_x", "normal_y", "normal_z"), ("normalx", "normaly", "normalz"))
 _COLORS = (COLORS, ("diffuse_red", "diffuse_green", "diffuse_blue"), ("r", "g", "b"))
 _PACKED = ("rgb", "rgba")
 KNOWN = {*POINTS, *(name for names in (*_NORMALS, *_COLORS) for name in names), *_PACKED}
-"""Names of columns that a cloud is made of, in the formats that name them."""
+"""Names of columns that a cloud is made of, in lower case, in the formats that name them."""
+
+_EXACT = 2**24
+"""Whole numbers up to this are float32 numbers."""
+_FAR = 16
+"""A cloud whose coordinates are this many times its extent or more loses detail in float32: at this distance it has
+half a million steps left, at 5e6 times two."""
 
 
 @dataclass(frozen=True, eq=False)
 class Cloud:
-    """Points and, where they were measured, their colours and normals.
+    """Points and, where they were measured, their colors and normals.
 
     Attributes:
         points: `(N, 3)`, float32 or float64.
         colors: `(N, 3)`, uint8: red, green, blue; None where there are none.
         normals: `(N, 3)`, float32; None where there are none.
+        notes: What reading the file decided, by name, for people to read.
     """
 
     points: np.ndarray
     colors: np.ndarray | None = None
     normals: np.ndarray | None = None
+    notes: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         return len(self.points)
 
     def select(self, index: np.ndarray) -> "Cloud":
-        """The points of a mask or of indices, with their colours and normals."""
+        """The points of a mask or of indices, with their colors and normals."""
         fields = {"points": self.points, "colors": self.colors, "normals": self.normals}
-        return Cloud(**{name: None if values is None else values[index] for name, values in fields.items()})
+        fields = {name: None if values is None else values[index] for name, values in fields.items()}
+        return Cloud(**fields, notes=self.notes)
 
     def checked(self) -> "Cloud":
         """This cloud with the dtypes promised above.
@@ -56,7 +67,7 @@ class Cloud:
             if values is not None and (values.shape != points.shape or values.dtype.kind not in "fiu"):
                 raise ValueError(f"{name} must be numbers of shape {points.shape}, got {values.dtype} {values.shape}")
             found[name] = None if values is None else convert(values)
-        return Cloud(as_points(points), **found)
+        return Cloud(as_points(points), **found, notes=self.notes)
 
     def finite(self) -> "Cloud":
         """The rows whose points are finite."""
@@ -67,10 +78,28 @@ class Cloud:
         """This cloud without its `"colors"`, its `"normals"` or both."""
         return replace(self, **dict.fromkeys(fields))
 
+    def noted(self, **notes: str | None) -> "Cloud":
+        """This cloud with more notes, `_` for a blank in their names; those of None are left out."""
+        more = {name.replace("_", " "): note for name, note in notes.items() if note is not None}
+        return replace(self, notes={**self.notes, **more})
+
 
 def from_columns(columns: Mapping[str, np.ndarray]) -> Cloud:
     """The cloud of columns `(N,)` by the names that formats give them; x, y and z are needed."""
-    return Cloud(_stack(columns, POINTS), _colors(columns), _normals(columns))
+    return Cloud(as_points(_stack(columns, POINTS)), _colors(columns), _normals(columns))
+
+
+def from_text_columns(columns: Mapping[str, np.ndarray], kinds: Mapping[str, np.dtype]) -> Cloud:
+    """The cloud of columns that were written as text, float64, and declared to be of `kinds`.
+
+    Digits beyond a declared float32 are kept where the cloud lies so far away that they matter.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        typed = {name: values.astype(kinds[name]) for name, values in columns.items()}
+    cloud = from_columns(typed)
+    if cloud.points.dtype == np.float64 or any(np.dtype(kinds[name]).kind != "f" for name in POINTS):
+        return cloud
+    return replace(cloud, points=narrowed(_stack(columns, POINTS)))
 
 
 def columns_of(cloud: Cloud) -> dict[str, np.ndarray]:
@@ -80,34 +109,34 @@ def columns_of(cloud: Cloud) -> dict[str, np.ndarray]:
 
 
 def as_points(points: np.ndarray) -> np.ndarray:
-    """Points in C order and the machine's bytes: doubles stay doubles, everything else becomes float32."""
-    double = points.dtype.kind == "f" and points.dtype.itemsize == 8
+    """Points in C order and the machine's bytes: float64 where they are doubles or whole numbers above 2^24."""
+    if points.dtype.kind == "f":
+        wide = points.dtype.itemsize >= 8
+    else:
+        wide = points.dtype.itemsize > 2 and points.size and not -_EXACT <= points.min() <= points.max() <= _EXACT
     with np.errstate(over="ignore"):
-        return np.ascontiguousarray(points, np.float64 if double else np.float32)
+        return np.ascontiguousarray(points, np.float64 if wide else np.float32)
+
+
+def narrowed(points: np.ndarray) -> np.ndarray:
+    """Points `(N, 3)` of float64 as float32, or as they are where that loses detail: far away, or beyond its range."""
+    finite = points[np.isfinite(points).all(axis=1)]
+    if len(finite):
+        low, high = finite.min(axis=0), finite.max(axis=0)
+        with np.errstate(over="ignore"):
+            far, extent = np.abs([low, high]).max(), (high - low).max()
+        if 0 < _FAR * extent <= far and not (finite == finite.astype(np.float32)).all():
+            return points
+        if far > np.finfo(np.float32).max:
+            return points
+    with np.errstate(over="ignore"):
+        return points.astype(np.float32)
 
 
 def as_normals(normals: np.ndarray) -> np.ndarray:
     """Normals `(N, 3)`, float32."""
     with np.errstate(over="ignore"):
         return np.ascontiguousarray(normals, np.float32)
-
-
-def as_colors(values: np.ndarray) -> np.ndarray:
-    """Colours `(N, 3)`, uint8, of floats up to 1, of 16-bit numbers, or of numbers up to 255; NaN is black."""
-    if values.dtype == np.uint8:
-        return np.ascontiguousarray(values)
-    if values.dtype.kind == "u" and values.dtype.itemsize == 2:
-        return np.ascontiguousarray(values >> 8, np.uint8)
-    with np.errstate(over="ignore"):
-        values = np.nan_to_num(values.astype(np.float64), posinf=255, neginf=0)
-    scale = 255 if values.size and values.max() <= 1 else 1
-    return np.rint(np.clip(values * scale, 0, 255)).astype(np.uint8)
-
-
-def pack_colors(colors: np.ndarray) -> np.ndarray:
-    """Colours `(N, 3)` as the whole numbers 0x00RRGGBB `(N,)`, uint32."""
-    red, green, blue = colors.astype(np.uint32).T
-    return red << 16 | green << 8 | blue
 
 
 def _stack(columns: Mapping[str, np.ndarray], names: tuple[str, ...]) -> np.ndarray:
@@ -122,17 +151,4 @@ def _colors(columns: Mapping[str, np.ndarray]) -> np.ndarray | None:
     for names in _COLORS:
         if set(names) <= set(columns):
             return as_colors(_stack(columns, names))
-    for name in _PACKED:
-        if name in columns:
-            return _unpack(columns[name])
-    return None
-
-
-def _unpack(packed: np.ndarray) -> np.ndarray:
-    """The inverse of `pack_colors`; of floats, as older files of the Point Cloud Library have them, the bits count."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        if packed.dtype.kind == "f":
-            bits = np.ascontiguousarray(packed, np.float32).view(np.uint32)
-        else:
-            bits = packed.astype(np.uint32)
-    return np.stack([bits >> 16 & 255, bits >> 8 & 255, bits & 255], axis=1).astype(np.uint8)
+    return next((unpack_colors(columns[name]) for name in _PACKED if name in columns), None)

@@ -1,34 +1,36 @@
 """Reading and writing clouds by the extension of a file's name."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from keras_wcd.data.io import hdf5, mesh, npy, pcd, ply, text
-from keras_wcd.data.io.cloud import Cloud, as_points
+from keras_wcd.data.io import e57, hdf5, las, mesh, npy, pcd, ply, ptx, text, velodyne
+from keras_wcd.data.io.arrays import Which
+from keras_wcd.data.io.cloud import Cloud, as_points, narrowed
 from keras_wcd.data.io.limits import FormatError, atomic_write
 
+ARCHIVES = {".npy": npy.read_npy, ".npz": npy.read_npz, ".h5": hdf5.read, ".hdf5": hdf5.read}
+"""Readers of formats that may hold several arrays, or several clouds in one; they are told which."""
+
 READERS = {
-    ".npy": npy.read_npy,
-    ".npz": npy.read_npz,
     ".pcd": pcd.read,
-    ".xyz": text.read_cloud,
-    ".txt": text.read_cloud,
-    ".csv": text.read_cloud,
-    ".h5": hdf5.read,
-    ".hdf5": hdf5.read,
+    ".las": las.read,
+    ".laz": las.read,
+    ".e57": e57.read,
+    ".ptx": ptx.read,
+    ".bin": velodyne.read,
+    **dict.fromkeys(text.EXTENSIONS, text.read_cloud),
+    **ARCHIVES,
 }
 """Readers of clouds; those of `MESH_READERS` return vertices and faces, which are sampled where there are faces."""
 
-MESH_READERS = {".ply": ply.read, **dict.fromkeys(mesh.EXTENSIONS, mesh.read_mesh)}
+MESH_READERS = {".ply": ply.read, **dict.fromkeys(mesh.EXTENSIONS, mesh.read)}
 
 MAX_SPREAD = 1e12
 MIN_SIZE = 1e-30
 """How far apart, and how small, the middle half of a cloud's coordinates may be."""
-
-ARCHIVES = (".npz", ".h5", ".hdf5")
-"""Formats that hold several arrays by name."""
 
 WRITERS = {
     ".npy": (npy.write_npy, ("binary",)),
@@ -44,40 +46,47 @@ WRITERS = {
 """Writers, each with its encodings, the default first."""
 
 
-def read_points(
-    path: str | os.PathLike, *, points: int = 16384, seed: int = 0, dataset: str | None = None
-) -> np.ndarray:
+def read_points(path: str | os.PathLike, **choices) -> np.ndarray:
     """The points `(N, 3)` of `read_cloud`, which has the arguments and the errors."""
-    return read_cloud(path, points=points, seed=seed, dataset=dataset).points
+    return read_cloud(path, **choices).points
 
 
 def write_points(path: str | os.PathLike, points: np.ndarray, *, encoding: str | None = None) -> None:
-    """Write points `(N, 3)` as `write_cloud` does, without colours and normals."""
+    """Write points `(N, 3)` as `write_cloud` does, without colors and normals."""
     write_cloud(path, Cloud(points), encoding=encoding)
 
 
-def read_cloud(path: str | os.PathLike, *, points: int = 16384, seed: int = 0, dataset: str | None = None) -> Cloud:
-    """The points of a cloud with their colours and normals, or points sampled from the surface of a mesh.
+def read_cloud(
+    path: str | os.PathLike,
+    *,
+    points: int = 16384,
+    seed: int = 0,
+    dataset: str | None = None,
+    index: int | None = None,
+    prefer: Sequence[str] = (),
+) -> Cloud:
+    """The points of a cloud with their colors and normals, or points sampled from the surface of a mesh.
 
-    Rows that are not finite are left out: scanners write NaN where a ray met nothing. Colours and normals are
-    read from pcd, ply, npz, h5 and from text whose first line names its columns. A file that takes much more
-    memory than its own size is refused.
+    Rows that are not finite are left out: scanners write NaN where a ray met nothing. docs/formats.md has the table of
+    what is read and the rule for text. A file that takes much more memory than its own size is refused.
 
     Args:
-        path: A cloud (npy, npz, h5, pcd, ply, xyz, txt, csv) or a mesh (ply with faces, obj, off, stl, glb).
+        path: A cloud (`READERS`) or a mesh (`MESH_READERS`); the extension of its name chooses the format.
         points: Points to sample from a mesh; a cloud keeps its own.
         seed: Of the sampling.
         dataset: The array of an npz or h5 file that holds several.
+        index: The row of an array `(B, N, 3)` of an npy, npz or h5 file.
+        prefer: Names of arrays to take where `dataset` names none: `arrays.PARTIAL` for the scan of a pair.
 
     Returns:
-        A cloud whose points are float64 where the file holds doubles or text, float32 otherwise. Meshes give
-        float32 and points alone.
+        A cloud whose points are float64 where the file holds doubles, text or whole numbers above 2^24, or lies so far
+        from the origin that float32 would lose detail; float32 otherwise. Its `notes` say what was decided.
 
     Raises:
         FileNotFoundError: where there is no such file.
         ValueError: naming the file and what is wrong with it: a folder, an unknown extension, truncated or
-            corrupt content, a header that promises more than the file holds, pickled objects, an array that is
-            not `(N, 3)`, no finite point.
+            corrupt content, a header that promises more than the file holds, pickled objects, an array that is no
+            cloud, several of which none is named, no finite point.
     """
     path = Path(path)
     extension = _extension(path, {**READERS, **MESH_READERS})
@@ -85,13 +94,14 @@ def read_cloud(path: str | os.PathLike, *, points: int = 16384, seed: int = 0, d
         raise ValueError(f"{path}: is a folder; name one file in it")
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file")
-    if dataset is not None and extension not in ARCHIVES:
-        raise ValueError(f"{path}: dataset names an array of {', '.join(ARCHIVES)} files, got {dataset!r}")
+    for name, value in (("dataset", dataset), ("index", index)):
+        if value is not None and extension not in ARCHIVES:
+            raise ValueError(f"{path}: {name} names an array of {', '.join(ARCHIVES)} files, got {value!r}")
     try:
         if not path.stat().st_size:
             raise FormatError("the file is empty")
         if extension in ARCHIVES:
-            return _finite(READERS[extension](path, dataset))
+            return _finite(ARCHIVES[extension](path, Which(dataset, index, prefer)))
         if extension in READERS:
             return _finite(READERS[extension](path))
         return _from_mesh(*MESH_READERS[extension](path), points, seed)
@@ -102,7 +112,7 @@ def read_cloud(path: str | os.PathLike, *, points: int = 16384, seed: int = 0, d
 def write_cloud(path: str | os.PathLike, cloud: Cloud, *, encoding: str | None = None) -> None:
     """Write a cloud; the file appears whole or not at all.
 
-    Colours and normals are written where the format has a place for them: pcd, ply, npz, h5 and csv.
+    Colors and normals are written where the format has a place for them: pcd, ply, npz, h5 and csv.
 
     Args:
         path: Where to write; the extension chooses the format: npy, npz, h5, pcd, ply, xyz, txt or csv.
@@ -136,28 +146,29 @@ def _short(error: FormatError, length: int = 300) -> str:
     return line if len(line) <= length else f"{line[: length - 3]}..."
 
 
-def _from_mesh(vertices: Cloud | np.ndarray, faces: np.ndarray, points: int, seed: int) -> Cloud:
-    if not isinstance(vertices, Cloud):
-        vertices = Cloud(vertices)
+def _from_mesh(vertices: Cloud, faces: np.ndarray, points: int, seed: int) -> Cloud:
     if vertices.points.ndim != 2 or vertices.points.shape[1] != 3:
         raise FormatError(f"its vertices have shape {vertices.points.shape}, three coordinates each are needed")
     if not len(faces):
         return _finite(vertices)
     if points < 1:
         raise ValueError(f"points must be at least 1, got {points}")
-    surface = mesh.Mesh(vertices.points, faces)
+    surface = mesh.Mesh(np.asarray(vertices.points, np.float64), faces)
     if not np.isfinite(surface.vertices[surface.faces]).all():
         raise FormatError("a triangle has a corner that is not finite; repair the mesh")
-    return _finite(Cloud(mesh.sample_surface(surface, points, np.random.default_rng(seed)).astype(np.float32)))
+    sampled = mesh.sample_surface(surface, points, np.random.default_rng(seed))
+    note = f"{len(vertices)} vertices, {len(faces)} triangles, sampled at {points} points"
+    return _finite(Cloud(narrowed(sampled), notes=vertices.notes).noted(mesh=note))
 
 
 def _finite(cloud: Cloud) -> Cloud:
     """The finite rows of a cloud, in the machine's byte order."""
-    found = Cloud(as_points(cloud.points), cloud.colors, cloud.normals).finite()
+    found = Cloud(as_points(cloud.points), cloud.colors, cloud.normals, cloud.notes).finite()
     if not len(found):
         raise FormatError(f"it holds no finite point ({len(cloud)} rows)")
     _check_byte_order(found.points)
-    return found
+    left = len(cloud) - len(found)
+    return found.noted(rows_left_out=f"{left} that are not finite") if left else found
 
 
 def _check_byte_order(points: np.ndarray) -> None:

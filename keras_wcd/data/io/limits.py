@@ -1,5 +1,6 @@
 """Files that are whole or absent, and one kind of error for those that cannot be read."""
 
+import codecs
 import contextlib
 import os
 from collections.abc import Iterator
@@ -23,6 +24,22 @@ def check_justified(size: int, stored: int, what: str) -> None:
     """Refuse `what` where its `size` in bytes is out of proportion to the bytes `stored` for it."""
     if size > MAX_FREE + MAX_RATIO * stored:
         raise FormatError(f"{what} claims {size} bytes out of {stored} stored ones; it is corrupt or a bomb")
+
+
+def header_line(file: BinaryIO, limit: int = 4096) -> bytes:
+    """The next line of a header, ended by a line feed, a carriage return or both; the mark of UTF-8 is left out.
+
+    Raises:
+        FormatError: for UTF-16.
+    """
+    start = file.tell()
+    line = file.read(limit)
+    if not start and line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise FormatError("it is UTF-16 text; save it as UTF-8")
+    ends = [end for end in (line.find(b"\n"), line.find(b"\r")) if end >= 0]
+    end = min(ends, default=len(line))
+    file.seek(start + min(len(line), end + (2 if line[end : end + 2] == b"\r\n" else 1)))
+    return line[:end] if start else line[:end].removeprefix(codecs.BOM_UTF8)
 
 
 @contextlib.contextmanager

@@ -1,15 +1,16 @@
 """Triangle meshes: reading them, and points spread evenly over their surface."""
 
-import json
-import struct
+import io
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
+from keras_wcd.data.io import gltf, obj, off, text
+from keras_wcd.data.io.cloud import Cloud
 from keras_wcd.data.io.limits import FormatError
 
-EXTENSIONS = (".obj", ".off", ".stl", ".glb")
+EXTENSIONS = (".obj", ".off", ".stl", *gltf.EXTENSIONS)
 
 
 class Mesh(NamedTuple):
@@ -20,38 +21,56 @@ class Mesh(NamedTuple):
 
 
 def read_mesh(path: Path) -> Mesh:
-    """The mesh of an obj, off, stl or glb file, its parts joined; faces may be none.
+    """The mesh of a file, its parts joined; faces may be none.
 
     Raises:
-        FormatError: where trimesh cannot read it.
+        FormatError: where it cannot be read.
     """
-    import trimesh
+    cloud, faces = read(path)
+    return Mesh(np.asarray(cloud.points, np.float64), faces)
 
+
+def read(path: Path) -> tuple[Cloud, np.ndarray]:
+    """Vertices and triangles `(F, 3)` of a mesh; without triangles a cloud, with its colors and normals.
+
+    Files of other extensions than those of `EXTENSIONS` are left to trimesh.
+
+    Raises:
+        FormatError: where it cannot be read.
+    """
     if not path.stat().st_size:
         raise FormatError("the file is empty")
+    extension = path.suffix.lower()
+    if extension == ".off":
+        return off.read(path)
+    source = path
     try:
-        if path.suffix.lower() == ".glb":
-            _check_glb(path)
-        loaded = trimesh.load(path, force="mesh", process=False, skip_materials=True)
-        vertices = np.asarray(loaded.vertices, np.float64)
-        faces = np.asarray(getattr(loaded, "faces", np.zeros((0, 3))), np.int64).reshape(-1, 3)
+        if extension == ".obj":
+            content = text.decoded(path.read_bytes())
+            if not obj.has_faces(content):
+                return obj.read_vertices(content), np.zeros((0, 3), np.int64)
+            source = io.BytesIO(content)
+        if extension in gltf.EXTENSIONS:
+            gltf.check(path)
+        vertices, faces = _by_trimesh(source, extension)
+    except FormatError:
+        raise
     except Exception as error:  # Each of its parsers fails in ways of its own.
         raise FormatError(f"truncated or corrupt mesh ({type(error).__name__}: {error})") from None
     if faces.size and not (faces.min() >= 0 and faces.max() < len(vertices)):
         raise FormatError(f"a face names a vertex outside 0 to {len(vertices) - 1}")
-    return Mesh(vertices, faces)
+    return vertices, faces
 
 
-def _check_glb(path: Path) -> None:
-    """Refuse accessors that stand for zeros out of no data: trimesh allocates as many as they declare."""
-    with open(path, "rb") as file:
-        _, _, _, length, _ = struct.unpack("<4sIIII", file.read(20))
-        if length > path.stat().st_size:
-            raise ValueError(f"a chunk of {length} bytes is promised")
-        content = json.loads(file.read(length))
-    for accessor in content.get("accessors", ()):
-        if "bufferView" not in accessor and accessor["count"] > path.stat().st_size:
-            raise ValueError(f"an accessor promises {accessor['count']} entries out of no data")
+def _by_trimesh(source: Path | BinaryIO, extension: str) -> tuple[Cloud, np.ndarray]:
+    import trimesh
+
+    kind = extension.removeprefix(".")
+    if extension in gltf.EXTENSIONS:
+        return gltf.read_scene(trimesh.load_scene(source, file_type=kind, process=False, skip_materials=True))
+    loaded = trimesh.load(source, file_type=kind, force="mesh", process=False, skip_materials=True)
+    faces = np.asarray(getattr(loaded, "faces", np.zeros((0, 3))), np.int64).reshape(-1, 3)
+    return Cloud(np.asarray(loaded.vertices, np.float64)), faces
 
 
 def face_areas(mesh: Mesh) -> np.ndarray:

@@ -1,42 +1,49 @@
 """Clouds in NumPy's npy and npz files, read without unpickling and without trusting a header."""
 
 import io
+import math
 import zipfile
 import zlib
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from keras_wcd.data.io.cloud import Cloud, as_colors, as_normals
+from keras_wcd.data.io.arrays import Shape, Which, check, cloud_of, read_archive
+from keras_wcd.data.io.cloud import Cloud
 from keras_wcd.data.io.limits import FormatError, check_justified
 
-KEYS = ("points", "xyz", "complete", "partial")
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
-def read_npy(path: Path) -> Cloud:
-    """The array of an npy file."""
+class _Header(NamedTuple):
+    """What stands before the numbers."""
+
+    shape: Shape
+    fortran: bool
+
+
+def read_npy(path: Path, which: Which) -> Cloud:
+    """The array of an npy file: `(N, 3)` and wider, a row of `(B, N, 3)`, or fields called x, y, z."""
+    if which.dataset is not None:
+        raise FormatError(f"dataset names an array of npz and h5 files; an npy file holds one, got {which.dataset!r}")
     with open(path, "rb") as file:
-        return Cloud(_read(file, path.stat().st_size))
+        header = _read_header(file)
+        row = check(header.shape, which.index, "its array")
+        cloud = cloud_of(_read(file, header, path.stat().st_size, row))
+    return cloud.noted(array=f"{header.shape}" if row is None else f"{header.shape}, row {row}")
 
 
-def read_npz(path: Path, dataset: str | None = None) -> Cloud:
-    """The array named `dataset`, or points, xyz, complete or partial, or the only one, of an npz archive.
-
-    Arrays `colors` and `normals` with as many rows belong to it.
-    """
+def read_npz(path: Path, which: Which) -> Cloud:
+    """The array of an npz archive that `arrays.choose` chooses, with the arrays of colors and normals beside it."""
     try:
         with zipfile.ZipFile(path) as archive:
             entries = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-            points = _member(archive, entries[_choose(list(entries), dataset)])
-            beside = {}
-            for name, convert in (("colors", as_colors), ("normals", as_normals)):
-                if name in entries and name != dataset:
-                    values = _member(archive, entries[name])
-                    beside[name] = convert(values) if len(values) == len(points) else None
-            return Cloud(points, **beside)
+            shapes = {
+                name: shape for name, info in entries.items() if (shape := _shape(archive, info, which)) is not None
+            }
+            return read_archive(shapes, which, lambda name, row: _member(archive, entries[name], row))
     except FormatError:
         raise
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, OSError) as error:
@@ -54,28 +61,32 @@ def write_npz(file: BinaryIO, cloud: Cloud, encoding: str) -> None:
     np.savez_compressed(file, **{name: values for name, values in arrays.items() if values is not None})
 
 
-def _choose(names: list[str], dataset: str | None) -> str:
-    if dataset is not None:
-        if dataset not in names:
-            raise FormatError(f"it has no array {dataset!r}; it holds {', '.join(sorted(names)[:20]) or 'none'}")
-        return dataset
-    known = [key for key in KEYS if key in names]
-    others = [name for name in names if name not in ("colors", "normals")]
-    if not known and len(others) != 1:
-        raise FormatError(f"it holds the arrays {sorted(names)[:20]}; name the one to read 'points'")
-    return (known or others)[0]
+def _shape(archive: zipfile.ZipFile, info: zipfile.ZipInfo, which: Which) -> Shape | None:
+    """The shape of a member; None where it is no array and not the one asked for."""
+    try:
+        _check_method(info)
+        with archive.open(info) as file:
+            return _read_header(file).shape
+    except FormatError:
+        alone = len(archive.infolist()) == 1
+        if alone or info.filename.removesuffix(".npy") == which.dataset:
+            raise
+        return None
 
 
-def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
-    if info.compress_type not in _METHODS:
-        raise FormatError("it is compressed by another method than NumPy's; save it with numpy.savez_compressed")
+def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, row: int | None) -> np.ndarray:
+    _check_method(info)
     check_justified(info.file_size, info.compress_size, f"the array {info.filename!r}")
     with archive.open(info) as file:
-        return _read(file, info.file_size)
+        return _read(file, _read_header(file), info.file_size, row)
 
 
-def _read(file: BinaryIO, size: int) -> np.ndarray:
-    """An array of numbers whose header agrees with the `size` of its file, in bytes."""
+def _check_method(info: zipfile.ZipInfo) -> None:
+    if info.compress_type not in _METHODS:
+        raise FormatError("it is compressed by another method than NumPy's; save it with numpy.savez_compressed")
+
+
+def _read_header(file: BinaryIO) -> _Header:
     try:
         version = np.lib.format.read_magic(file)
         if version not in _HEADERS:
@@ -85,21 +96,24 @@ def _read(file: BinaryIO, size: int) -> np.ndarray:
         raise
     except Exception as error:  # The header is a Python expression, which fails to parse in many ways.
         raise FormatError(f"truncated or corrupt npy header ({str(error)[:100]!r})") from None
-    if dtype.hasobject:
-        raise FormatError("it holds pickled Python objects, which are never loaded; save an array of floats")
-    if dtype.kind not in "fiu":
-        raise FormatError(f"it holds dtype {dtype}; coordinates must be numbers")
-    if len(shape) != 2 or shape[1] != 3:
-        hint = "; transpose it" if len(shape) == 2 and shape[0] == 3 else ""
-        hint = hint or ("; keep its first three columns" if len(shape) == 2 and shape[1] > 3 else "")
-        raise FormatError(f"it holds an array of shape {shape}, a cloud has shape (N, 3){hint}")
-    if shape[0] < 0:
-        raise FormatError(f"its header promises {shape[0]} points")
-    nbytes = shape[0] * 3 * dtype.itemsize
+    if any(length < 0 for length in shape):
+        raise FormatError(f"its header promises an array of shape {shape}")
+    return _Header(Shape(shape, dtype), fortran)
+
+
+def _read(file: BinaryIO, header: _Header, size: int, row: int | None) -> np.ndarray:
+    """The array behind a header that agrees with the `size` of its file, in bytes; a row of it where that is given."""
+    (shape, dtype), fortran = header
+    nbytes = math.prod(shape) * dtype.itemsize
     if nbytes > size:
         raise FormatError(f"its header promises {shape[0]} points ({nbytes} bytes), the file has {size} bytes")
+    if row is not None and not fortran:
+        shape, nbytes = shape[1:], nbytes // shape[0]
+        file.seek(row * nbytes, io.SEEK_CUR)
+        row = None
     data = io.BytesIO(file.read(nbytes)).getbuffer()
     if len(data) != nbytes:
         raise FormatError(f"truncated: {shape[0]} points promised, {len(data)} of {nbytes} bytes follow")
-    array = np.frombuffer(data, dtype)
-    return array.reshape(3, -1).T if fortran else array.reshape(-1, 3)
+    array = np.frombuffer(data, dtype).reshape(shape[::-1] if fortran else shape)
+    array = array.T if fortran else array
+    return array if row is None else array[row]

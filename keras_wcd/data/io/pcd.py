@@ -7,8 +7,9 @@ from typing import BinaryIO
 import numpy as np
 
 from keras_wcd.data.io import lzf, text
-from keras_wcd.data.io.cloud import KNOWN, POINTS, Cloud, from_columns, pack_colors
-from keras_wcd.data.io.limits import FormatError
+from keras_wcd.data.io.cloud import KNOWN, POINTS, Cloud, from_columns, from_text_columns
+from keras_wcd.data.io.colors import pack_colors
+from keras_wcd.data.io.limits import FormatError, header_line
 
 ENCODINGS = ("ascii", "binary", "binary_compressed")
 _FORMATS = {4: "%.9g", 8: "%.17g"}
@@ -23,24 +24,16 @@ def read(path: Path) -> Cloud:
     with open(path, "rb") as file:
         header = _read_header(file)
         count, names, dtype = _layout(header)
-        left = path.stat().st_size - file.tell()
         encoding = header["DATA"][0].lower()
-        if encoding == "ascii":
-            return from_columns(_read_ascii(file.read(), count, names, dtype))
-        if encoding == "binary":
-            if count * dtype.itemsize > left:
-                raise FormatError(
-                    f"the header promises {count} points ({count * dtype.itemsize} bytes), {left} bytes follow"
-                )
-            rows = np.frombuffer(file.read(count * dtype.itemsize), dtype)
-            return from_columns({name: rows[name][:, 0] for name in _wanted(names)})
-        if encoding == "binary_compressed":
-            return from_columns(_read_compressed(file, left, count, dtype))
-    raise FormatError(f"DATA must be one of {ENCODINGS}, the header says {encoding!r}")
+        if encoding not in ENCODINGS:
+            raise FormatError(f"DATA must be one of {ENCODINGS}, the header says {encoding!r}")
+        cloud = _read_points(file, path.stat().st_size - file.tell(), encoding, count, names, dtype)
+    left = [name for name in names if name not in KNOWN and not name.startswith("_")]
+    return cloud.noted(encoding=encoding, fields=" ".join(header["FIELDS"]), columns_left_out=", ".join(left) or None)
 
 
 def write(file: BinaryIO, cloud: Cloud, encoding: str) -> None:
-    """Write a cloud; colours go into the field rgb."""
+    """Write a cloud; colors go into the field rgb."""
     fields = {name: cloud.points[:, k] for k, name in enumerate(POINTS)}
     if cloud.normals is not None:
         fields |= {name: cloud.normals[:, k] for k, name in enumerate(_NORMALS)}
@@ -70,15 +63,33 @@ def write(file: BinaryIO, cloud: Cloud, encoding: str) -> None:
         file.write(struct.pack("<II", len(packed), len(columns)) + packed)
 
 
+def _read_points(file: BinaryIO, left: int, encoding: str, count: int, names: list[str], dtype: np.dtype) -> Cloud:
+    """The points behind a header, of which `left` bytes are there."""
+    if encoding == "ascii":
+        columns = _read_ascii(file.read(), count, names, dtype)
+        return from_text_columns(columns, {name: dtype[name].base for name in columns})
+    if encoding == "binary_compressed":
+        return from_columns(_read_compressed(file, left, count, dtype))
+    if count * dtype.itemsize > left:
+        raise FormatError(f"the header promises {count} points ({count * dtype.itemsize} bytes), {left} bytes follow")
+    rows = np.frombuffer(file.read(count * dtype.itemsize), dtype)
+    return from_columns({name: rows[name][:, 0] for name in _wanted(names)})
+
+
 def _read_header(file: BinaryIO) -> dict[str, list[str]]:
     header = {}
     for _ in range(_MAX_HEADER_LINES):
-        line = file.readline(4096)
-        words = line.decode("ascii", "replace").split("#")[0].split()
+        before = file.tell()
+        words = header_line(file).decode("ascii", "replace").split("#")[0].split()
         if words:
             header[words[0].upper()] = words[1:]
-        if "DATA" in header or not line:
+        if "DATA" in header or file.tell() == before:
             break
+    if "COLUMNS" in header:  # The name of FIELDS before version 0.7.
+        header.setdefault("FIELDS", header["COLUMNS"])
+    fields = header.get("FIELDS", [])
+    header.setdefault("SIZE", ["4"] * len(fields))
+    header.setdefault("TYPE", ["F"] * len(fields))
     missing = [key for key in ("FIELDS", "SIZE", "TYPE", "DATA") if not header.get(key)]
     if missing:
         raise FormatError(f"no PCD header (missing {', '.join(missing)}); the file is truncated or no PCD")
@@ -87,7 +98,7 @@ def _read_header(file: BinaryIO) -> dict[str, list[str]]:
 
 def _layout(header: dict[str, list[str]]) -> tuple[int, list[str], np.dtype]:
     """Points, field names (unique) and dtype of one point."""
-    fields, kinds = header["FIELDS"], [kind.upper() for kind in header["TYPE"]]
+    fields, kinds = [field.lower() for field in header["FIELDS"]], [kind.upper() for kind in header["TYPE"]]
     try:
         sizes = [int(size) for size in header["SIZE"]]
         counts = [int(c) for c in header.get("COUNT", ["1"] * len(fields))]
@@ -119,9 +130,7 @@ def _read_ascii(content: bytes, count: int, names: list[str], dtype: np.dtype) -
     starts = np.cumsum([0] + [dtype[name].shape[0] for name in names])
     wanted = _wanted(names)
     rows = text.parse(content, columns=[int(starts[names.index(name)]) for name in wanted], count=count)
-    # The bits of a packed colour are those of the declared type.
-    with np.errstate(over="ignore", invalid="ignore"):
-        return {name: rows[:, k].astype(dtype[name].base) for k, name in enumerate(wanted)}
+    return {name: rows[:, k] for k, name in enumerate(wanted)}
 
 
 def _read_compressed(file: BinaryIO, left: int, count: int, dtype: np.dtype) -> dict[str, np.ndarray]:

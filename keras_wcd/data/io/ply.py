@@ -6,8 +6,8 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from keras_wcd.data.io import text
-from keras_wcd.data.io.cloud import KNOWN, Cloud, columns_of, from_columns
-from keras_wcd.data.io.limits import FormatError
+from keras_wcd.data.io.cloud import KNOWN, Cloud, columns_of, from_columns, from_text_columns
+from keras_wcd.data.io.limits import FormatError, header_line
 
 ENCODINGS = ("binary", "ascii")
 _MAX_HEADER_LINES = 1000
@@ -46,14 +46,16 @@ def read(path: Path) -> tuple[Cloud, np.ndarray]:
         if element.name == "vertex":
             vertices = reader.vertices(element)
         elif element.name == "face":
-            faces = _fans(reader.lists(element))
+            faces = fans(reader.lists(element))
         else:
             reader.lists(element)  # Read past it.
     if vertices is None:
         raise FormatError("the header names no element vertex")
     if faces.size and not (faces.min() >= 0 and faces.max() < len(vertices)):
         raise FormatError(f"a face names a vertex outside 0 to {len(vertices) - 1}")
-    return vertices, faces
+    names = [p.name for element in elements if element.name == "vertex" for p in element.properties]
+    left = ", ".join(name for name in names if name not in KNOWN) or None
+    return vertices.noted(encoding=encoding, fields=" ".join(names), columns_left_out=left), faces
 
 
 def write(file: BinaryIO, cloud: Cloud, encoding: str) -> None:
@@ -79,17 +81,34 @@ class _Binary:
         self.data, self.order, self.position = data, order, 0
 
     def vertices(self, element: Element) -> Cloud:
-        rows = self._rows(element, [(p.name, self.order + p.dtype) for p in element.properties])
-        return from_columns({p.name: rows[p.name] for p in element.properties if p.name in KNOWN})
+        known = [p.name for p in element.properties if p.name in KNOWN and p.length is None]
+        if all(p.length is None for p in element.properties):
+            rows = self._rows(element, [(p.name, self.order + p.dtype) for p in element.properties])
+        else:
+            rows = self._equal_lists(element) if element.count else None
+        if rows is not None:
+            return from_columns({name: rows[name] for name in known})
+        read = [self._record(element) for _ in range(element.count)]
+        return from_columns(
+            {
+                p.name: np.array([row[p.name][0] for row in read], self.order + p.dtype)
+                for p in element.properties
+                if p.name in known
+            }
+        )
 
     def lists(self, element: Element) -> list[np.ndarray] | np.ndarray:
         """The vertex indices of every face; an array where all have equally many."""
         if all(p.length is None for p in element.properties):
             self._rows(element, [(p.name, self.order + p.dtype) for p in element.properties])
             return []
-        return self._equal_lists(element) if element.count else []
+        if not element.count:
+            return []
+        rows, wanted = self._equal_lists(element), _index_property(element)
+        return rows[wanted] if rows is not None else [self._record(element)[wanted] for _ in range(element.count)]
 
-    def _equal_lists(self, element: Element) -> list[np.ndarray] | np.ndarray:
+    def _equal_lists(self, element: Element) -> np.ndarray | None:
+        """Structured rows of an element whose lists are all as long as those of its first row, None where not."""
         start, layout, lengths = self.position, [], []
         for p in element.properties:
             if p.length is None:
@@ -105,16 +124,15 @@ class _Binary:
         if np.dtype(layout).itemsize == after - start and element.count * (after - start) <= len(self.data) - start:
             rows = self._rows(element, layout)
             if all((rows[name] == length).all() for name, length in lengths):
-                return rows[_index_property(element)]
+                return rows
         self.position = start
-        return [self._face(element) for _ in range(element.count)]
+        return None
 
-    def _face(self, element: Element) -> np.ndarray:
-        wanted, found = _index_property(element), None
-        for p in element.properties:
-            values = self._take(p.dtype, 1 if p.length is None else int(self._take(p.length)[0]))
-            found = values if p.name == wanted else found
-        return found
+    def _record(self, element: Element) -> dict[str, np.ndarray]:
+        return {
+            p.name: self._take(p.dtype, 1 if p.length is None else int(self._take(p.length)[0]))
+            for p in element.properties
+        }
 
     def _rows(self, element: Element, layout: list[tuple]) -> np.ndarray:
         dtype = np.dtype(layout)
@@ -130,7 +148,7 @@ class _Binary:
     def _take(self, kind: str, count: int = 1) -> np.ndarray:
         dtype = np.dtype(self.order + kind)
         if not 0 <= count * dtype.itemsize <= len(self.data) - self.position:
-            raise FormatError("truncated: the file ends inside a face")
+            raise FormatError("truncated: the file ends inside a list")
         values = np.frombuffer(self.data, dtype, count, self.position)
         self.position += values.nbytes
         return values
@@ -144,11 +162,14 @@ class _Ascii:
         self.position = 0
 
     def vertices(self, element: Element) -> Cloud:
-        known = {p.name: k for k, p in enumerate(element.properties) if p.name in KNOWN}
-        rows = text.parse(b"\n".join(self._take(element)), columns=list(known.values()), count=element.count)
-        with np.errstate(over="ignore", invalid="ignore"):
-            kinds = [element.properties[k].dtype for k in known.values()]
-            return from_columns({name: rows[:, i].astype(kinds[i]) for i, name in enumerate(known)})
+        scalars = [p for p in element.properties if p.length is None]
+        known = {p.name: k for k, p in enumerate(scalars) if p.name in KNOWN}
+        lines = self._take(element)
+        if len(scalars) < len(element.properties):
+            lines = [b" ".join(_without_lists(line.split(), element)) for line in lines]
+        rows = text.parse(b"\n".join(lines), columns=list(known.values()), count=element.count)
+        columns = {name: rows[:, i] for i, name in enumerate(known)}
+        return from_text_columns(columns, {name: np.dtype(scalars[k].dtype) for name, k in known.items()})
 
     def lists(self, element: Element) -> list[np.ndarray]:
         lines = self._take(element)
@@ -180,12 +201,29 @@ class _Ascii:
         return lines
 
 
+def _without_lists(words: list[bytes], element: Element) -> list[bytes]:
+    """The words of a row that are no list's."""
+    start, found = 0, []
+    try:
+        for p in element.properties:
+            length = 1 if p.length is None else 1 + int(words[start])
+            if length < 1 or start + length > len(words):
+                raise IndexError
+            found += words[start : start + 1] if p.length is None else []
+            start += length
+    except (ValueError, IndexError):
+        raise FormatError(
+            f"a row of the element {element.name} ends inside a list: {b' '.join(words)[:60]!r}"
+        ) from None
+    return found
+
+
 def _index_property(element: Element) -> str:
     names = [p.name for p in element.properties if p.length]
     return next((name for name in names if name.startswith("vertex_ind")), names[0])
 
 
-def _fans(faces: list[np.ndarray] | np.ndarray) -> np.ndarray:
+def fans(faces: list[np.ndarray] | np.ndarray) -> np.ndarray:
     """Triangles `(F, 3)` of polygons; those of fewer than three corners are left out."""
     if isinstance(faces, np.ndarray):
         corners = faces.shape[1]
@@ -196,11 +234,11 @@ def _fans(faces: list[np.ndarray] | np.ndarray) -> np.ndarray:
 
 
 def _read_header(file: BinaryIO) -> tuple[str, list[Element]]:
-    if file.readline(16).strip() != b"ply":
+    if header_line(file, 16).strip() != b"ply":
         raise FormatError("it does not begin with 'ply'; the file is corrupt or no PLY")
     encoding, elements = None, []
     for _ in range(_MAX_HEADER_LINES):
-        words = file.readline(4096).decode("ascii", "replace").split()
+        words = header_line(file).decode("ascii", "replace").split()
         if words == ["end_header"]:
             break
         if words[:1] in (["comment"], ["obj_info"]):
@@ -214,10 +252,9 @@ def _read_header(file: BinaryIO) -> tuple[str, list[Element]]:
     if encoding not in _ORDERS:
         raise FormatError(f"format must be one of {sorted(_ORDERS)}, the header says {encoding!r}")
     for element in elements:
-        if element.name == "vertex" and not {"x", "y", "z"} <= {p.name for p in element.properties}:
-            raise FormatError("its vertices have no properties x, y and z")
-        if element.name == "vertex" and any(p.length for p in element.properties):
-            raise FormatError("an element vertex with list properties is not supported")
+        if element.name == "vertex" and not {"x", "y", "z"} <= {p.name for p in element.properties if p.length is None}:
+            names = ", ".join(p.name for p in element.properties)
+            raise FormatError(f"its vertices have no properties x, y and z; they have {names or 'none'}")
         if len({p.name for p in element.properties}) < len(element.properties) or not element.properties:
             raise FormatError(f"the properties of the element {element.name!r} are missing or named twice")
     return encoding, elements
@@ -228,13 +265,13 @@ def _header_line(words: list[str], elements: list[Element]) -> str | None:
     if words[0] == "format":
         return words[1]
     if words[0] == "element":
-        elements.append(Element(words[1], int(words[2]), []))
+        elements.append(Element(words[1].lower(), int(words[2]), []))
         if elements[-1].count < 0:
             raise ValueError
     elif words[0] == "property" and words[1] == "list":
-        elements[-1].properties.append(Property(words[4], _TYPES[words[3]], _TYPES[words[2]]))
+        elements[-1].properties.append(Property(words[4].lower(), _TYPES[words[3].lower()], _TYPES[words[2].lower()]))
     elif words[0] == "property":
-        elements[-1].properties.append(Property(words[2], _TYPES[words[1]]))
+        elements[-1].properties.append(Property(words[2].lower(), _TYPES[words[1].lower()]))
     else:
         raise ValueError
     return None

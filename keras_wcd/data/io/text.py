@@ -1,6 +1,6 @@
-"""Clouds as lines of text: xyz, txt, csv and the ascii parts of other formats."""
+"""Clouds as lines of text: xyz, txt, csv, pts, asc and many other names; `layout` has the rule that they follow."""
 
-import io
+import codecs
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,11 +8,15 @@ from typing import BinaryIO
 
 import numpy as np
 
-from keras_wcd.data.io.cloud import COLORS, KNOWN, POINTS, Cloud, columns_of, from_columns
+from keras_wcd.data.io import numbers
+from keras_wcd.data.io.cloud import COLORS, NORMALS, POINTS, Cloud, columns_of, from_columns
+from keras_wcd.data.io.layout import SEPARATORS, Layout, layout_of
 from keras_wcd.data.io.limits import FormatError
 
-_SOMETHING = re.compile(r"^[^\S\n]*[^#\s]", re.MULTILINE)
-"""A line that is neither empty nor a comment."""
+EXTENSIONS = (".xyz", ".txt", ".csv", ".pts", ".asc", ".tsv", ".tab", ".dat", ".xyzi", ".xyzn", ".xyzrgb", ".xyznrgb")
+_NAMELESS = {".xyzn": NORMALS, ".xyzrgb": COLORS, ".xyznrgb": (*NORMALS, *COLORS)}
+"""What stands behind x, y, z in files without a line of names, where their extension says it."""
+_COUNT_LINES = re.compile(rb"(?m)^[ \t]*(\d{1,18})[ \t]*$")
 
 
 def read(path: Path) -> np.ndarray:
@@ -21,44 +25,55 @@ def read(path: Path) -> np.ndarray:
 
 
 def read_cloud(path: Path) -> Cloud:
-    """Columns x, y and z, with the colours and normals a first line of names calls so; else the first three columns.
-
-    Numbers are separated by commas, semicolons or white space; lines that begin with # are comments.
-    """
-    content = path.read_bytes()
-    first, start = _first_line(content)
-    if not first:
+    """Columns x, y and z, with the colors and normals among the columns, by the rule of `layout`."""
+    content = decoded(path.read_bytes())
+    layout = layout_of(content)
+    if layout is None:
         return Cloud(np.zeros((0, 3)))
-    words = [word.strip('"').lower() for word in re.split(r"[,;\s]+", first.strip())]
-    names, skip = dict(zip(POINTS, range(3), strict=True)), 0
-    if any(_number(word) is None for word in words if word):
-        skip = start
-        if set(POINTS) <= set(words):
-            names = {word: words.index(word) for word in words if word in KNOWN}
-        elif len(words) == 1 or not re.match(r"[a-z_\"]", words[0] or ","):
-            raise FormatError(f"its first line is not numbers and names no columns x, y, z: {first.strip()[:60]!r}")
-    elif len(words) == 1:
-        skip = start  # An xyz file may open with its number of points.
-    rows = parse(content[skip:], columns=list(names.values()))
-    return from_columns({name: rows[:, k] for k, name in enumerate(names)})
+    columns = layout.columns or _nameless(layout, path.suffix.lower())
+    content, promised = content[layout.start :] if layout.start else content, layout.count
+    if promised is not None and path.suffix.lower() == ".pts":
+        content, promised = _one_block(content, promised)
+    _check_count(promised, len(content))
+    comma = layout.separator != "," and b"," in content
+    rows = numbers.rows(content, layout.separator, list(columns.values()), width=layout.width, comma=comma)
+    if promised is not None and len(rows) < promised:
+        raise FormatError(f"truncated: its first line promises {promised} points, {len(rows)} follow")
+    found = {name: rows[:, k] for k, name in enumerate(columns)}
+    if layout.columns is None and "red" in found and path.suffix.lower() not in _NAMELESS:
+        found = found if _bytes_only(found) else {name: found[name] for name in POINTS}
+    return from_columns(found).noted(**_notes(layout, columns, found, comma))
 
 
 def parse(content: bytes, *, columns: Sequence[int], count: int | None = None) -> np.ndarray:
-    """Some columns `(N, C)`, float64, of the lines of `content`; the first `count` rows where that is given."""
-    if count is not None and count > len(content) // 6 + 1:
-        raise FormatError(f"the header promises {count} points, {len(content)} bytes follow")
-    try:
-        lines = content.decode("utf-8-sig").replace(",", " ").replace(";", " ")
-        if count == 0 or not _SOMETHING.search(lines):
-            return np.zeros((0, len(columns)))
-        rows = np.loadtxt(io.StringIO(lines), np.float64, usecols=columns, ndmin=2)
-    except UnicodeDecodeError:
-        raise FormatError("it is not text; is the extension right?") from None
-    except (ValueError, IndexError) as error:
-        raise FormatError(f"a line does not hold the {len(columns)} numbers expected ({error})") from None
+    """Some columns `(N, C)`, float64, of lines of blanks and numbers; the first `count` rows where that is given."""
+    _check_count(count, len(content))
+    if count == 0:
+        return np.zeros((0, len(columns)))
+    if b"\n" not in content:
+        content = content.replace(b"\r", b"\n")
+    rows = numbers.rows(content, None, columns, comma=True)
     if count is not None and len(rows) < count:
         raise FormatError(f"truncated: the header promises {count} points, {len(rows)} follow")
     return rows[:count]
+
+
+def decoded(content: bytes) -> bytes:
+    """A text in UTF-8 or another encoding that agrees with ASCII, without a mark of it, its lines ended by line feeds.
+
+    Raises:
+        FormatError: where it is no text.
+    """
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        content = _from_utf16(content, "utf-16")
+    elif content[1:400:2].count(0) > len(content[:400]) * 0.45:
+        content = _from_utf16(content, "utf-16-le")
+    elif content[0:400:2].count(0) > len(content[:400]) * 0.45:
+        content = _from_utf16(content, "utf-16-be")
+    content = content.removeprefix(codecs.BOM_UTF8)
+    if b"\0" in content:
+        raise FormatError("it is not text; is the extension right?")
+    return content.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in content else content
 
 
 def dump(file: BinaryIO, cloud: Cloud, separator: str = " ") -> None:
@@ -75,26 +90,65 @@ def write(file: BinaryIO, cloud: Cloud, encoding: str) -> None:
 
 
 def write_csv(file: BinaryIO, cloud: Cloud, encoding: str) -> None:
-    """Write a line of names, then the coordinates, normals and colours."""
+    """Write a line of names, then the coordinates, normals and colors."""
     file.write(",".join(columns_of(cloud)).encode() + b"\n")
     dump(file, cloud, ",")
 
 
-def _first_line(content: bytes) -> tuple[str, int]:
-    """The first line that is neither empty nor a comment, and where the line after it begins."""
-    start = 0
-    while start < len(content):
-        end = content.find(b"\n", start)
-        end = len(content) if end < 0 else end + 1
-        line = content[start : min(end, start + 4096)].decode("utf-8-sig", "replace").strip()
-        if line and not line.startswith("#"):
-            return line, end
-        start = end
-    return "", 0
-
-
-def _number(word: str) -> float | None:
+def _from_utf16(content: bytes, encoding: str) -> bytes:
     try:
-        return float(word)
-    except ValueError:
-        return None
+        return content.decode(encoding).encode()
+    except UnicodeError:
+        raise FormatError("it is not text; is the extension right?") from None
+
+
+def _check_count(count: int | None, size: int) -> None:
+    if count is not None and count > size // 6 + 1:
+        raise FormatError(f"the header promises {count} points, {size} bytes follow")
+
+
+def _one_block(content: bytes, promised: int) -> tuple[bytes, int]:
+    """The rows of several scans, each of which begins with their number, as Leica's pts files have them."""
+    counts = [int(match[1]) for match in _COUNT_LINES.finditer(content)] if b"\n" in content else []
+    return (_COUNT_LINES.sub(b"", content), promised + sum(counts)) if counts else (content, promised)
+
+
+def _nameless(layout: Layout, extension: str) -> dict[str, int]:
+    """Columns without names: x, y, z first, then what the extension says, or three columns of bytes as colors."""
+    first = next(k for k in range(layout.width) if any(row[k].strip() for row in layout.sample))
+    columns = dict(zip(POINTS, range(first, first + 3), strict=True))
+    after = _NAMELESS.get(extension)
+    if after is not None:
+        if layout.width < first + 3 + len(after):
+            raise FormatError(f"its rows have {layout.width} columns; a {extension} file has {3 + len(after)}")
+        return columns | {name: first + 3 + k for k, name in enumerate(after)}
+    places = [first + 4] if extension == ".pts" and layout.width == first + 7 else [first + 3, first + 4]
+    places = [k for k in places if k + 3 <= layout.width <= first + 7 and _sample_of_bytes(layout, k)]
+    if layout.width < first + 6 or len(places) != 1:
+        return columns
+    return columns | {name: places[0] + k for k, name in enumerate(COLORS)}
+
+
+def _sample_of_bytes(layout: Layout, place: int) -> bool:
+    rows = [[numbers.number(cell, layout.separator) for cell in row[place : place + 3]] for row in layout.sample]
+    return all(v is not None and 0 <= v <= 255 and v == int(v) for row in rows for v in row)
+
+
+def _bytes_only(found: dict[str, np.ndarray]) -> bool:
+    """Whether columns without names are colors: whole numbers from 0 to 255, not all 0 or 1 as normals may be."""
+    values = np.stack([found[name] for name in COLORS])
+    return bool(((values >= 0) & (values <= 255) & (values == np.rint(values))).all() and values.max(initial=0) > 1)
+
+
+def _notes(layout: Layout, columns: dict[str, int], found: dict[str, np.ndarray], comma: bool) -> dict[str, str | None]:
+    def shown(k: int) -> str:
+        return layout.names[k] if layout.names else f"column {k + 1}"
+
+    left = [shown(k) for k in range(layout.width) if k not in {columns[name] for name in found}]
+    return {
+        "separator": SEPARATORS[layout.separator],
+        "decimal_mark": "comma" if comma else "point",
+        "header": ", ".join(layout.names) if layout.names else "none: the first columns are x, y, z",
+        "columns": ", ".join(f"{name} = {shown(columns[name])}" for name in found),
+        "columns_left_out": ", ".join(left) or None,
+    }

@@ -46,7 +46,7 @@ BAD = {
     "short.npy": npy((10, 3), body=bytes(100)),
     "flat.npy": saved(np.zeros(9, np.float32)),
     "transposed.npy": saved(np.zeros((3, 50), np.float32)),
-    "wide.npy": saved(np.zeros((50, 6), np.float32)),
+    "wide.npy": saved(np.zeros((50, 200), np.float32)),
     "objects.npy": saved(np.array([[1, 2, None]], object)),
     "complex.npy": saved(np.zeros((4, 3), complex)),
     "none.npy": saved(np.zeros((0, 3), np.float32)),
@@ -125,7 +125,7 @@ def test_a_bad_file_is_one_error_that_names_it(tmp_path, name):
     ("name", "hint"),
     [
         ("transposed.npy", "transpose"),
-        ("wide.npy", "first three columns"),
+        ("wide.npy", "a cloud has shape"),
         ("objects.npy", "pickled"),
         ("cloud.abc", r"known are .*\.pcd"),
         ("lying.ply", "promises"),

@@ -83,7 +83,8 @@ def test_packed_colours_of_a_pcd_in_every_type(tmp_path, encoding, kind, size, p
         (np.array([[0, 0.5, 1]]), [0, 128, 255]),
         (np.array([[0.0, 128.0, 255.0]]), [0, 128, 255]),
         (np.array([[0, 32896, 65535]], np.uint16), [0, 128, 255]),
-        (np.array([[-3, 300, 7]]), [0, 255, 7]),
+        (np.array([[-3, 255, 7]]), [0, 255, 7]),
+        (np.array([[-3, 300, 70000]]), [0, 1, 255]),
         (np.array([[np.nan, np.inf, 2]]), [0, 255, 2]),
     ],
 )
@@ -93,7 +94,7 @@ def test_colours_of_any_kind_become_bytes(values, expected):
 
 @pytest.mark.parametrize(
     "header",
-    ["x,y,z,r,g,b,a", "X Y Z Red Green Blue alpha", '"x";"y";"z";"diffuse_red";"diffuse_green";"diffuse_blue"'],
+    ["x,y,z,r,g,b,a", "X Y Z Red Green Blue alpha", '"x";"y";"z";"diffuse_red";"diffuse_green";"diffuse_blue";"a"'],
 )
 def test_text_names_its_colours(tmp_path, header):
     (tmp_path / "c.txt").write_text(f"{header}\n1 2 3 10 20 30 1\n4 5 6 40 50 60 1\n")
@@ -102,9 +103,19 @@ def test_text_names_its_colours(tmp_path, header):
     assert found.points.tolist() == [[1, 2, 3], [4, 5, 6]]
 
 
-def test_text_without_names_has_points_alone(tmp_path):
-    (tmp_path / "c.txt").write_text("1 2 3 10 20 30\n")
-    assert read_cloud(tmp_path / "c.txt").colors is None
+def test_text_without_names_has_colors_where_three_columns_can_be_nothing_else(tmp_path):
+    for text, colors in (
+        ("1 2 3 10 20 30\n4 5 6 0 0 255\n", [[10, 20, 30], [0, 0, 255]]),
+        ("1 2 3 10 20 30\n4 5 6 0 0 256\n", None),
+        ("1 2 3 10 20 30\n4 5 6 0 0 .5\n", None),
+        ("1 2 3 0 0 1\n4 5 6 0 1 0\n", None),
+        ("1 2 3 -0.5 10 20 30\n4 5 6 300 0 0 255\n", [[10, 20, 30], [0, 0, 255]]),
+        ("1 2 3 10 20 30 7\n", None),
+        ("1 2 3 10 20\n", None),
+    ):
+        (tmp_path / "c.txt").write_text(text)
+        found = read_cloud(tmp_path / "c.txt").colors
+        assert (found if found is None else found.tolist()) == colors, text
 
 
 def test_columns_come_apart_and_together(cloud):
