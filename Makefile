@@ -1,6 +1,8 @@
 # make demo: the main job end to end, with a report.   make test: the whole suite.
 PYTHON ?= python3
 VENV ?= .venv
+# The build that an installation leaves behind is what pyright reads: there models/ and export/ lie in the package.
+TYPES = $(VENV)/bin/pyright --pythonpath $(VENV)/bin/python
 PYTEST = $(VENV)/bin/pytest -q -n 2 --dist loadfile
 
 .PHONY: demo test preset lint clean
@@ -27,11 +29,14 @@ test: $(VENV)/bin/python
 preset: $(VENV)/bin/python
 	rm -rf build
 	$(VENV)/bin/python -m pip install --quiet .
-	cd $(VENV) && bin/python -m keras_wcd.training.preset \
-		--output $(CURDIR)/models/preset-default --log $(CURDIR)/benchmarks/preset_log.csv
+	$(VENV)/bin/python examples/train_preset.py -o models/preset-default --run runs/preset --overwrite
+	cp runs/preset/log.csv benchmarks/preset_log.csv
 
 lint: $(VENV)/bin/python
 	$(VENV)/bin/ruff check --fix . && $(VENV)/bin/ruff format .
+	rm -rf build
+	$(VENV)/bin/python -m pip install --quiet ".[test]"
+	$(TYPES)
 
 clean:
 	rm -rf build dist *.egg-info $(VENV)

@@ -6,6 +6,7 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import platformdirs
@@ -40,10 +41,11 @@ def cached(
     if found is not None:
         return found
     arrays = make()
+    named: dict[str, Any] = dict(zip(shapes, arrays, strict=True))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path) as file:
-            np.savez(file, **dict(zip(shapes, arrays, strict=True)))
+            np.savez(file, **named)
     except OSError as error:
         warnings.warn(f"cannot keep made data in {path}: {error}; set {VARIABLE} to a folder", stacklevel=2)
     return arrays

@@ -37,9 +37,8 @@ def load_official_weights(model: keras.Model, source: Mapping | str | os.PathLik
         ValueError: listing every official array that has no place, every variable that stays unfilled and
             every array of the wrong shape; or naming what is wrong with the file.
     """
-    if isinstance(source, str | os.PathLike):
-        source = torch_file.load(source)
-    arrays = {k: v for k, v in unwrap(source).items() if k.rpartition(".")[2] not in IGNORED}
+    mapping = source if isinstance(source, Mapping) else torch_file.load(source)
+    arrays = {k: v for k, v in unwrap(mapping).items() if k.rpartition(".")[2] not in IGNORED}
     arrays = model.adapt_official({name: np.asarray(value) for name, value in arrays.items()})
     values, left, wrong = match(arrays, model.official_weights(), layers_by_path(model))
     unfilled = [v.path for v in counted(model) if v.path not in values]
@@ -87,11 +86,12 @@ def match(
         if module not in table:
             left.append(name)
             continue
-        if table[module] is None:
+        path = table[module]
+        if path is None:
             continue
-        layer = layers.get(table[module])
+        layer = layers.get(path)
         if layer is None:
-            raise ValueError(f"the table of official weights names {table[module]!r}; there is no such layer")
+            raise ValueError(f"the table of official weights names {path!r}; there is no such layer")
         variable = getattr(layer, variable_name(layer, suffix), None)
         if variable is None:
             left.append(name)
