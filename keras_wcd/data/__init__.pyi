@@ -1,4 +1,7 @@
 from .augment import Augment as Augment
+from .contract import PairDataset as PairDataset
+from .contract import Sample as Sample
+from .datasets.base import Dataset as Dataset
 from .datasets.check import check_tree as check_tree
 from .datasets.completion3d import Completion3D as Completion3D
 from .datasets.kitti import KITTI as KITTI
@@ -15,6 +18,7 @@ from .io.formats import read_cloud as read_cloud
 from .io.formats import read_points as read_points
 from .io.formats import write_cloud as write_cloud
 from .io.formats import write_points as write_points
+from .io.info import inspect_file as inspect_file
 from .io.mesh import Mesh as Mesh
 from .io.mesh import sample_surface as sample_surface
 from .pipeline.batches import Batches as Batches

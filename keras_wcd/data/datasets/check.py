@@ -1,6 +1,7 @@
 """Whether a folder holds a published data set, and what it lacks. Nothing is downloaded."""
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,19 +9,9 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from keras_wcd.data.datasets.on_disk import TreeDataset
-from keras_wcd.data.datasets.table import MADE_UP, open_dataset
-
-SIGNS = {
-    "pcn": ("PCN.json", "train/complete", "test/complete"),
-    "shapenet55": ("ShapeNet-55", "shapenet_pc"),
-    "shapenet34": ("ShapeNet-34",),
-    "unseen21": ("ShapeNet-Unseen21",),
-    "mvp": ("MVP_Train_CP.h5", "MVP_Test_CP.h5"),
-    "completion3d": ("train.list", "val.list", "train/gt", "val/gt"),
-    "kitti": ("cars", "bboxes", "tracklets"),
-}
-"""What of each layout gives it away."""
+from keras_wcd.data.datasets.on_disk import DatasetOnDisk
+from keras_wcd.data.datasets.table import DATASETS, open_dataset, signs_of
+from keras_wcd.names import key_of
 
 
 class SplitCount(NamedTuple):
@@ -31,7 +22,7 @@ class SplitCount(NamedTuple):
 
 
 @dataclass(frozen=True)
-class TreeReport:
+class DatasetReport:
     """What was found in the folder of a data set.
 
     Attributes:
@@ -40,6 +31,9 @@ class TreeReport:
         counts: Shapes by split.
         missing: Files that are named by a list and absent or empty, relative to the root, in the lists' order.
         surplus: Files that lie among the data and are named by no list, sorted; they do no harm.
+        repeated: Shapes that a split lists more than once.
+        hints: What else is odd, and how to mend it: shapes listed both to train and to test on, files that are no
+            scans.
     """
 
     dataset: str
@@ -47,6 +41,13 @@ class TreeReport:
     counts: dict[str, SplitCount]
     missing: tuple[str, ...]
     surplus: tuple[str, ...]
+    repeated: tuple[str, ...] = ()
+    hints: tuple[str, ...] = ()
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing is missing and nothing is listed twice."""
+        return not self.missing and not self.repeated
 
 
 def guess_datasets(root: str | os.PathLike) -> tuple[str, ...]:
@@ -58,14 +59,15 @@ def guess_datasets(root: str | os.PathLike) -> tuple[str, ...]:
     root = Path(root)
     if not root.is_dir():
         raise ValueError(f"{root}: no such folder")
-    found = tuple(name for name, signs in SIGNS.items() if any((root / sign).exists() for sign in signs))
+    signs = {name: found for name in DATASETS if (found := signs_of(name))}
+    found = tuple(name for name, some in signs.items() if any((root / sign).exists() for sign in some))
     if not found:
-        signs = ", ".join(f"{' or '.join(signs)} ({name})" for name, signs in SIGNS.items())
-        raise ValueError(f"{root}: no known data set; looked in it for {signs}")
+        looked = ", ".join(f"{' or '.join(some)} ({name})" for name, some in signs.items())
+        raise ValueError(f"{root}: no known data set; looked in it for {looked}")
     return found
 
 
-def check_tree(root: str | os.PathLike, dataset: str | None = None, *, progress: bool = False) -> TreeReport:
+def check_tree(root: str | os.PathLike, dataset: str | None = None, *, progress: bool = False) -> DatasetReport:
     """Compare a folder with the lists of a data set.
 
     Args:
@@ -77,10 +79,10 @@ def check_tree(root: str | os.PathLike, dataset: str | None = None, *, progress:
         ValueError: for an unknown name, for a folder that lacks the lists themselves or shows another layout
             (the message says how it should look), and for a damaged list or HDF5 file.
     """
-    dataset = guess_datasets(root)[0] if dataset is None else dataset
-    if dataset in MADE_UP:
-        raise ValueError(f"{dataset} is made on the spot: there are no files to check")
-    data = open_dataset(dataset, root)
+    name = guess_datasets(root)[0] if dataset is None else key_of(DATASETS, dataset, "data set")
+    if not signs_of(name):
+        raise ValueError(f"{name} is made on the spot: there are no files to check")
+    data = open_dataset(name, root)
     counts, missing, expected = {}, {}, data.ignored()
     for split in data.splits:
         listed = whole = 0
@@ -92,7 +94,9 @@ def check_tree(root: str | os.PathLike, dataset: str | None = None, *, progress:
             listed, whole = listed + 1, whole + (not absent)
         counts[split] = SplitCount(listed, whole)
     surplus = tuple(sorted(set(_found(data)) - expected))
-    return TreeReport(dataset, data.root, counts, tuple(missing), surplus)
+    names = {split: Counter(data.listed(split)) for split in data.splits}
+    hints = (*(hint for split in data.splits for hint in data.hints(split)), *_shared(names))
+    return DatasetReport(name, data.root, counts, tuple(missing), surplus, tuple(_repeated(names)), hints)
 
 
 def _is_there(path: Path) -> bool:
@@ -100,9 +104,23 @@ def _is_there(path: Path) -> bool:
     return path.is_file() and path.stat().st_size > 0
 
 
-def _found(data: TreeDataset) -> Iterator[str]:
+def _found(data: DatasetOnDisk) -> Iterator[str]:
     """Files in the folders of a data set, hidden ones left out."""
     for folder in data.folders:
         for place, _, names in os.walk(data.root / folder):
             inside = Path(place).relative_to(data.root)
             yield from ((inside / name).as_posix() for name in names if not name.startswith("."))
+
+
+def _repeated(names: dict[str, Counter]) -> Iterator[str]:
+    """Shapes that count more than once in a split."""
+    for split, counts in names.items():
+        yield from (f"{name}, {count} times in {split}" for name, count in counts.items() if count > 1)
+
+
+def _shared(names: dict[str, Counter]) -> Iterator[str]:
+    """Shapes that a network would be trained on and judged by."""
+    trained_on = names.get("train", Counter())
+    for split, counts in names.items():
+        if split != "train":
+            yield from (f"{name} is listed in train and in {split}" for name in trained_on if name in counts)

@@ -4,16 +4,15 @@ import os
 from collections.abc import Iterator
 
 from keras_wcd.data.categories import PCN_EIGHT, SHAPENET
-from keras_wcd.data.contract import Sample
+from keras_wcd.data.contract import Clouds, Sample
 from keras_wcd.data.datasets.listings import read_names, split_name
-from keras_wcd.data.datasets.on_disk import TreeDataset
-from keras_wcd.data.pipeline.sources import Clouds
+from keras_wcd.data.datasets.on_disk import DatasetOnDisk
 
 HIDDEN = "all"
 """The folder of test scans, which the benchmark gives without category or ground truth."""
 
 
-class Completion3D(TreeDataset):
+class Completion3D(DatasetOnDisk):
     """Pairs of 2048 points each: 28974 to train on, 800 to validate on.
 
     The 1184 scans of "test" have no ground truth (`complete` is None) and no category (""): the benchmark's server
@@ -40,11 +39,11 @@ class Completion3D(TreeDataset):
         self._shapes = {split: self._read_list(split) for split in self.splits}
 
     def size(self, split: str) -> int:
-        return len(self._listed(self._shapes, split))
+        return len(self._of(self._shapes, split))
 
     def load(self, split: str, index: int) -> Sample:
         """One pair; its name is `<synset>/<id>`."""
-        synset, id = self._listed(self._shapes, split)[self._position(split, index)]
+        synset, id = self._of(self._shapes, split)[self._position(split, index)]
         files = next(iter(_files(split, [(synset, id)])))
         partial, complete = (*(self._points(file) for file in files), None)[:2]
         return Sample(partial, complete, SHAPENET.get(synset, ""), f"{synset}/{id}")
@@ -55,7 +54,17 @@ class Completion3D(TreeDataset):
         return scans, None if split == "test" else self._clouds([pair[1] for pair in files])
 
     def files(self, split: str) -> Iterator[tuple[str, ...]]:
-        return _files(split, self._listed(self._shapes, split))
+        return _files(split, self._of(self._shapes, split))
+
+    def listed(self, split: str) -> Iterator[str]:
+        return (f"{synset}/{id}" for synset, id in self._of(self._shapes, split))
+
+    def remedy(self, split: str) -> str:
+        return f"list its scans in {self.root / split}.list"
+
+    @classmethod
+    def signs(cls) -> tuple[str, ...]:
+        return ("train.list", "val.list", "train/gt", "val/gt")
 
     def _read_list(self, split: str) -> list[tuple[str, str]]:
         path = self.root / f"{split}.list"

@@ -6,20 +6,19 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from keras_wcd.data.contract import Sample
+from keras_wcd.data.contract import CAR, Clouds, Sample, file_key
 from keras_wcd.data.datasets.kitti_boxes import from_box_frame, read_box, to_box_frame
 from keras_wcd.data.datasets.listings import component, read_names
-from keras_wcd.data.datasets.on_disk import TreeDataset
-from keras_wcd.data.pipeline.sources import Clouds, file_key
+from keras_wcd.data.datasets.on_disk import DatasetOnDisk
 
 _NAME = re.compile(r"frame_(\d+)_car_(\d+)")
 
 
-class KITTI(TreeDataset):
+class KITTI(DatasetOnDisk):
     """Scans of cars in the canonical frame of their boxes; the released sequence has 2401, of 1 to thousands of points.
 
-    Scans are ordered by frame and by the car's number in the frame. The same number in two frames is not the same
-    car: `tracklets` says which scans are.
+    Scans are ordered by sweep and by the car's number in the sweep. The same number in two sweeps is not the same
+    car: `tracklets` says which scans are. File names call a sweep a frame.
 
     Args:
         root: The folder with `cars`, `bboxes` and `tracklets`.
@@ -30,6 +29,7 @@ class KITTI(TreeDataset):
 
     splits = ("test",)
     categories = ("car",)
+    frame = CAR
     layout = (
         "a KITTI tree is ROOT/cars/frame_<f>_car_<c>.pcd, ROOT/bboxes/frame_<f>_car_<c>.txt (8 corners) and "
         "ROOT/tracklets/tracklet_<t>.txt (the names of one car's scans)"
@@ -45,7 +45,7 @@ class KITTI(TreeDataset):
         self._index = {name: index for index, name in enumerate(self.names)}
 
     def size(self, split: str) -> int:
-        return len(self._listed({"test": self.names}, split))
+        return len(self._of({"test": self.names}, split))
 
     def load(self, split: str, index: int) -> Sample:
         """One scan in its box's frame, `complete` None; its name is `frame_<f>_car_<c>`."""
@@ -53,7 +53,7 @@ class KITTI(TreeDataset):
         return Sample(self._scan(index), None, "car", self.names[index])
 
     def clouds(self, split: str) -> tuple[Clouds, None]:
-        names = self._listed({"test": self.names}, split)
+        names = self._of({"test": self.names}, split)
         keys = [file_key(self.root / f"cars/{n}.pcd", file_key(self.root / f"bboxes/{n}.txt")) for n in names]
         return Clouds(keys, self._scan), None
 
@@ -69,7 +69,7 @@ class KITTI(TreeDataset):
         """Points `(..., 3)` of a scan's box frame, such as a completion of it, in the frame of its sweep."""
         return from_box_frame(points, self.box(index))
 
-    def frame(self, index: int) -> int:
+    def sweep(self, index: int) -> int:
         """The number of the sweep that a scan was cut from."""
         return _order(self.names[self._position("test", index)])[0]
 
@@ -86,10 +86,19 @@ class KITTI(TreeDataset):
 
     def files(self, split: str) -> Iterator[tuple[str, ...]]:
         tracked = {scan: name for name in self._tracklet_names() for scan in self._tracked(name)}
-        for name in sorted({*self._listed({"test": self.names}, split), *tracked}, key=_order):
+        for name in sorted({*self._of({"test": self.names}, split), *tracked}, key=_order):
             # A scan of no tracklet is whole; that there is none at all is not.
             tracklet = [tracked[name]] if name in tracked else [] if tracked else ["tracklet_0"]
             yield f"cars/{name}.pcd", f"bboxes/{name}.txt", *(f"tracklets/{t}.txt" for t in tracklet)
+
+    def listed(self, split: str) -> Iterator[str]:
+        """The scans that the tracklets name: each belongs to one of them."""
+        self._known(split)
+        return (scan for name in self._tracklet_names() for scan in self._tracked(name))
+
+    @classmethod
+    def signs(cls) -> tuple[str, ...]:
+        return "cars", "bboxes", "tracklets"
 
     def _scan(self, index: int) -> np.ndarray:
         """A scan `(N, 3)`: centred in its box, heading +x, y up, the box's length 1."""
@@ -117,5 +126,5 @@ class KITTI(TreeDataset):
 
 
 def _order(name: str) -> tuple[int, int]:
-    frame, car = _NAME.fullmatch(name).groups()
-    return int(frame), int(car)
+    sweep, car = _NAME.fullmatch(name).groups()
+    return int(sweep), int(car)

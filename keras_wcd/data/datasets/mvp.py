@@ -4,16 +4,15 @@ import os
 from collections.abc import Iterator
 
 from keras_wcd.data.categories import MVP_SIXTEEN, SHAPENET
-from keras_wcd.data.contract import Sample
-from keras_wcd.data.datasets.on_disk import TreeDataset
+from keras_wcd.data.contract import Clouds, Sample, file_key
+from keras_wcd.data.datasets.on_disk import DatasetOnDisk
 from keras_wcd.data.io import hdf5_rows
-from keras_wcd.data.pipeline.sources import Clouds, file_key
 
 TRAIN, TEST = "MVP_Train_CP.h5", "MVP_Test_CP.h5"
 VIEWS = 26
 
 
-class MVP(TreeDataset):
+class MVP(DatasetOnDisk):
     """Pairs of 2048 points each, 26 scans from fixed cameras for every shape, read from the disk a row at a time.
 
     The released files have 62400 pairs to train on and 41600 to test on. The protocol has no other validation data:
@@ -41,7 +40,7 @@ class MVP(TreeDataset):
         self._files = {"train": train, "val": test, "test": test}
 
     def size(self, split: str) -> int:
-        arrays = self._listed(self._files, split)
+        arrays = self._of(self._files, split)
         pairs, shapes, labels = (len(arrays[key]) for key in ("incomplete_pcds", "complete_pcds", "labels"))
         if pairs != VIEWS * shapes or labels not in (pairs, shapes):
             raise ValueError(
@@ -61,22 +60,26 @@ class MVP(TreeDataset):
         return Sample(partial, complete, category, f"{split}/{shape:04d}/{view:02d}")
 
     def clouds(self, split: str) -> tuple[Clouds, Clouds]:
-        arrays = self._listed(self._files, split)
+        arrays = self._of(self._files, split)
         key = file_key(arrays.path)
 
-        def of(name: str) -> Clouds:
+        def rows(name: str) -> Clouds:
             keys = [f"{key}|{name}|{row}" for row in range(len(arrays[name]))]
             return Clouds(keys, lambda row: hdf5_rows.cloud(arrays[name], arrays.path, row))
 
-        return of("incomplete_pcds"), of("complete_pcds")
+        return rows("incomplete_pcds"), rows("complete_pcds")
 
     def pick(self, split: str, index: int, epoch: int) -> tuple[int, int]:
         return index, index // VIEWS
 
     def files(self, split: str) -> Iterator[tuple[str, ...]]:
-        path = self._listed(self._files, split).path
+        path = self._of(self._files, split).path
         for _ in range(self.size(split) // VIEWS if path.is_file() else 1):
             yield (path.name,)
+
+    @classmethod
+    def signs(cls) -> tuple[str, ...]:
+        return TRAIN, TEST
 
     def _label(self, split: str, index: int) -> int:
         labels = self._files[split]["labels"]

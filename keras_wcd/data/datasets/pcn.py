@@ -8,16 +8,14 @@ from typing import NamedTuple
 import numpy as np
 
 from keras_wcd.data.categories import PCN_EIGHT
-from keras_wcd.data.contract import Sample
+from keras_wcd.data.contract import Clouds, Sample
 from keras_wcd.data.datasets.listings import component, read_json
-from keras_wcd.data.datasets.on_disk import TreeDataset
-from keras_wcd.data.pipeline.sources import Clouds
+from keras_wcd.data.datasets.on_disk import DatasetOnDisk
+from keras_wcd.data.datasets.scan_files import ScanFiles
 
 INDEX = "PCN.json"
 PUBLISHED_VIEWS = {"train": 8, "val": 1, "test": 1}
 VIEWS = ("random", "first", "all")
-_LOOKED_AT = 16
-"""Shapes of a split whose folders are counted to learn how many views it has."""
 
 
 class Shape(NamedTuple):
@@ -28,17 +26,18 @@ class Shape(NamedTuple):
     id: str
 
 
-class PCN(TreeDataset):
+class PCN(DatasetOnDisk):
     """Pairs of the PCN data set, or of the user's own data in its layout.
 
     Ground truth has 16384 points, scans 750 to 1700. Every shape of the split "train" was scanned from eight sides,
-    those of "val" and "test" from one.
+    those of "val" and "test" from one. The user's own may have any number of scans, each shape another; they are
+    numbered files, `00.pcd`, `01.pcd` and so on, with or without leading zeros, from 0 or from 1.
 
     Args:
         root: The folder with `PCN.json`.
         views: Of the split "train": "random" pairs every shape with one of its scans, drawn anew for each epoch,
-            which is how the networks of the paper were trained; "first" takes scan 00; "all" makes a pair of every
-            scan. "val" and "test" always hold every scan.
+            which is how the networks of the paper were trained; "first" takes the first scan; "all" makes a pair of
+            every scan. "val" and "test" always hold every scan.
         seed: Of the drawing.
 
     Raises:
@@ -60,14 +59,18 @@ class PCN(TreeDataset):
             raise ValueError(f"seed must not be negative, got {seed}")
         self.views, self.seed = views, seed
         self.categories, self._shapes = _read_index(self.root / INDEX)
-        self._views = {split: self._count_views(split) for split in self.splits}
+        self._scans = {
+            split: ScanFiles(self.root, [_folder(split, shape) for shape in shapes], PUBLISHED_VIEWS[split])
+            for split, shapes in self._shapes.items()
+        }
         self.changing_splits = ("train",) if views == "random" else ()
 
     def size(self, split: str) -> int:
-        return len(self._listed(self._shapes, split)) * self._pairs(split)
+        shapes = self._of(self._shapes, split)
+        return len(shapes) if self._single(split) else self._scans[split].before(len(shapes))
 
     def load(self, split: str, index: int, *, epoch: int = 0) -> Sample:
-        """One pair; its name is `<synset>/<id>/<view>`.
+        """One pair; its name is `<synset>/<id>/<scan>`.
 
         Args:
             split: "train", "val" or "test".
@@ -75,48 +78,57 @@ class PCN(TreeDataset):
             epoch: Which drawing of scans, in the split "train" with `views="random"`.
         """
         number, view = self._find(split, index, epoch)
-        shape = self._shapes[split][number]
-        partial, complete = self._points(_partial(split, shape, view)), self._points(_complete(split, shape))
-        return Sample(partial, complete, shape.category, f"{shape.synset}/{shape.id}/{view:02d}")
+        shape, scan = self._shapes[split][number], self._scans[split][number][view]
+        partial, complete = self._points(scan), self._points(_complete(split, shape))
+        return Sample(partial, complete, shape.category, f"{shape.synset}/{shape.id}/{Path(scan).stem}")
 
     def clouds(self, split: str) -> tuple[Clouds, Clouds]:
-        shapes = self._listed(self._shapes, split)
-        scans = [_partial(split, shape, view) for shape in shapes for view in range(self._used(split))]
-        return self._clouds(scans), self._clouds([_complete(split, shape) for shape in shapes])
+        shapes, scans = self._of(self._shapes, split), self._scans[split]
+        used = [scan for number in range(len(shapes)) for scan in scans[number][: self._used(split)]]
+        return self._clouds(used), self._clouds([_complete(split, shape) for shape in shapes])
 
     def pick(self, split: str, index: int, epoch: int) -> tuple[int, int]:
         number, view = self._find(split, index, epoch)
-        return number * self._used(split) + view, number
+        return (number if self._used(split) else self._scans[split].before(number)) + view, number
 
     def files(self, split: str) -> Iterator[tuple[str, ...]]:
-        for shape in self._listed(self._shapes, split):
-            yield _complete(split, shape), *(_partial(split, shape, view) for view in range(self._views[split]))
+        for number, shape in enumerate(self._of(self._shapes, split)):
+            yield _complete(split, shape), *self._scans[split].expected(number)
+
+    def listed(self, split: str) -> Iterator[str]:
+        return (f"{shape.synset}/{shape.id}" for shape in self._of(self._shapes, split))
+
+    def hints(self, split: str) -> Iterator[str]:
+        self._known(split)
+        return self._scans[split].hints()
+
+    def remedy(self, split: str) -> str:
+        return f"list ids under {split!r} in {self.root / INDEX}, such as every tenth of another split"
+
+    @classmethod
+    def signs(cls) -> tuple[str, ...]:
+        return INDEX, "train/complete", "test/complete"
 
     def _find(self, split: str, index: int, epoch: int) -> tuple[int, int]:
-        """The number of a pair's shape, and its view."""
+        """The number of a pair's shape, and of its scan."""
         index = self._position(split, index)
-        number, view = divmod(index, self._pairs(split))
-        if split in self.changing_splits:
-            view = int(np.random.default_rng((self.seed, epoch, index)).integers(self._views[split]))
-        return number, view
+        if not self._single(split):
+            return self._scans[split].find(index)
+        if split not in self.changing_splits:
+            return index, 0
+        return index, int(np.random.default_rng((self.seed, epoch, index)).integers(len(self._scans[split][index])))
 
-    def _used(self, split: str) -> int:
-        """Scans of a shape that some epoch sees."""
-        return 1 if split == "train" and self.views == "first" else self._views[split]
+    def _single(self, split: str) -> bool:
+        """Whether a shape makes one pair, and not one with each of its scans."""
+        return split == "train" and self.views != "all"
 
-    def _pairs(self, split: str) -> int:
-        """Pairs that a shape makes."""
-        return 1 if split == "train" and self.views != "all" else self._views[split]
-
-    def _count_views(self, split: str) -> int:
-        """Scans of a shape: the published number, or what lies in the folders of the first shapes."""
-        folders = [self.root / split / "partial" / s.synset / s.id for s in self._shapes[split][:_LOOKED_AT]]
-        counts = [sum(1 for _ in folder.glob("[0-9][0-9].pcd")) for folder in folders]
-        return max(counts, default=0) or PUBLISHED_VIEWS[split]
+    def _used(self, split: str) -> int | None:
+        """Scans of a shape that some epoch sees; None for all."""
+        return 1 if split == "train" and self.views == "first" else None
 
 
-def _partial(split: str, shape: Shape, view: int) -> str:
-    return f"{split}/partial/{shape.synset}/{shape.id}/{view:02d}.pcd"
+def _folder(split: str, shape: Shape) -> str:
+    return f"{split}/partial/{shape.synset}/{shape.id}"
 
 
 def _complete(split: str, shape: Shape) -> str:

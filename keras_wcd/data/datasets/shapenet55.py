@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 from keras_wcd.data.categories import SHAPENET, UNSEEN_21
-from keras_wcd.data.contract import Sample
+from keras_wcd.data.contract import SPHERE, Clouds, Sample, file_key
 from keras_wcd.data.datasets.listings import read_names, split_name
-from keras_wcd.data.datasets.on_disk import TreeDataset
+from keras_wcd.data.datasets.on_disk import DatasetOnDisk
 from keras_wcd.data.datasets.view_cuts import (
     DIFFICULTIES,
     SCAN_POINTS,
@@ -21,7 +21,6 @@ from keras_wcd.data.datasets.view_cuts import (
     thinned,
     unit_sphere,
 )
-from keras_wcd.data.pipeline.sources import Clouds, file_key
 
 CLOUDS = "shapenet_pc"
 SUBSETS = {"55": "ShapeNet-55", "34": "ShapeNet-34", "unseen21": "ShapeNet-Unseen21"}
@@ -35,7 +34,7 @@ class Shape(NamedTuple):
     category: str
 
 
-class ShapeNet55(TreeDataset):
+class ShapeNet55(DatasetOnDisk):
     """Complete clouds of 8192 points in the unit sphere, and scans cut from them when they are loaded.
 
     In "train" a scan is what is left when a quarter to three quarters of the points nearest to a random view point
@@ -59,6 +58,7 @@ class ShapeNet55(TreeDataset):
         "ROOT/ShapeNet-34/{train,test}.txt and ROOT/ShapeNet-Unseen21/test.txt"
     )
     folders = (CLOUDS,)
+    frame = SPHERE
 
     def __init__(
         self,
@@ -94,7 +94,7 @@ class ShapeNet55(TreeDataset):
         return other
 
     def size(self, split: str) -> int:
-        return len(self._listed(self._shapes, split)) * self._pairs(split)
+        return len(self._of(self._shapes, split)) * self._pairs(split)
 
     def load(self, split: str, index: int, *, epoch: int = 0) -> Sample:
         """One pair; its name is `<synset>-<id>`, in "test" `<synset>-<id>/<difficulty>/<view>`.
@@ -116,7 +116,7 @@ class ShapeNet55(TreeDataset):
         return Sample(thinned(rest, self.num_points), complete, category, name)
 
     def clouds(self, split: str) -> tuple[Clouds | None, Clouds]:
-        files = [shape.file for shape in self._listed(self._shapes, split)]
+        files = [shape.file for shape in self._of(self._shapes, split)]
         keys = [file_key(self.root / CLOUDS / file, "unit sphere") for file in files]
         complete = Clouds(keys, lambda number: self._complete(files[number]))
         if split != "val":
@@ -129,8 +129,15 @@ class ShapeNet55(TreeDataset):
         return index, self._position(split, index) // self._pairs(split)
 
     def files(self, split: str) -> Iterator[tuple[str, ...]]:
-        for shape in self._listed(self._shapes, split):
+        for shape in self._of(self._shapes, split):
             yield (f"{CLOUDS}/{shape.file}",)
+
+    def listed(self, split: str) -> Iterator[str]:
+        return (shape.file for shape in self._of(self._shapes, split))
+
+    @classmethod
+    def signs(cls, subset: str = "55") -> tuple[str, ...]:
+        return (SUBSETS[subset], CLOUDS) if subset == "55" else (SUBSETS[subset],)
 
     def ignored(self) -> set[str]:
         """Clouds of the other subsets, which lie in the same folder."""

@@ -1,4 +1,4 @@
-"""The table of data sets by name."""
+"""The table of data sets by name: a data set becomes known to every command by its row here."""
 
 import functools
 import os
@@ -11,6 +11,7 @@ from keras_wcd.data.datasets.mvp import MVP
 from keras_wcd.data.datasets.pcn import PCN
 from keras_wcd.data.datasets.shapenet55 import ShapeNet55
 from keras_wcd.data.datasets.shapes8 import Shapes8
+from keras_wcd.names import key_of
 
 DATASETS = {
     "shapes8": Shapes8,
@@ -22,25 +23,41 @@ DATASETS = {
     "completion3d": Completion3D,
     "kitti": KITTI,
 }
-"""Makers of data sets. All but shapes8, which is made on the spot, take the root folder of their files first."""
+"""Classes of data sets, some with their options. Those that lie on the disk take the root folder first."""
 
-MADE_UP = ("shapes8",)
+
+def class_of(name: str) -> tuple[type[PairDataset], dict[str, Any]]:
+    """The class of a row and the options that the row gives it.
+
+    Raises:
+        ValueError: for an unknown name.
+    """
+    row = DATASETS[key_of(DATASETS, name, "data set")]
+    return (row.func, row.keywords) if isinstance(row, functools.partial) else (row, {})
+
+
+MADE_UP = tuple(name for name in DATASETS if not class_of(name)[0].needs_root)
 """Those without files."""
+
+
+def signs_of(name: str) -> tuple[str, ...]:
+    """What in a folder gives a data set away."""
+    kind, options = class_of(name)
+    return kind.signs(**options)
 
 
 def open_dataset(name: str, root: str | os.PathLike | None = None, **options: Any) -> PairDataset:
     """A data set by name.
 
     Args:
-        name: A key of `DATASETS`.
-        root: The folder of its files; None for shapes8.
+        name: A key of `DATASETS`; case, blanks, `-` and `_` do not matter.
+        root: The folder of its files; None for one that is made on the spot.
         options: Further arguments of the data set.
 
     Raises:
         ValueError: for an unknown name, a folder too many or too few, or one that does not hold the data set.
     """
-    if name not in DATASETS:
-        raise ValueError(f"there is no data set {name!r}; known are {', '.join(sorted(DATASETS))}")
+    name = key_of(DATASETS, name, "data set")
     if name in MADE_UP:
         if root is not None:
             raise ValueError(f"{name} is made on the spot and takes no folder, got {root}")

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_wcd import frames
 from keras_wcd.data import cache
 from keras_wcd.data.augment import Augment, generator
 from keras_wcd.data.contract import PairDataset
@@ -21,6 +22,7 @@ from keras_wcd.data.pipeline.ordering import PREFIX, order_all
 from keras_wcd.data.pipeline.sources import Source
 from keras_wcd.data.pipeline.store import Store
 from keras_wcd.data.resampling import resample
+from keras_wcd.parallel import cores
 
 _SCANS_IN_A_FILE = 1024
 
@@ -29,13 +31,15 @@ class Batches:
     """The batches of one split: every iteration is one pass, and the next pass is the next epoch.
 
     A batch is (partial `(B, num_points, 3)`, complete `(B, M, 3)`), float32; partial alone where the data set has no
-    ground truth. Scans are resampled by `points.resample`: a random subset, or all points and random repetitions.
-    Every prefix `complete[:, :k]` is the farthest point sampling of size k, k up to 2048 (or `truth_points`).
+    ground truth. Every prefix `complete[:, :k]` is the farthest point sampling of size k, k up to 2048 (or
+    `truth_points`).
 
-    Passes differ where they are shuffled or augmented; a validation split is the same at every pass.
+    In passes that are shuffled or augmented, scans are resampled anew each time: a random subset, or all points and
+    random repetitions. Passes that are neither draw nothing: scans are resampled by `keras_wcd.frames.resample`, and
+    pass after pass is the same, but for scans that the data set itself cuts anew in each epoch.
 
     Args:
-        dataset: A `PairDataset`; `sources` says what it may define to be read faster.
+        dataset: A `PairDataset`, which says what it may define to be read faster.
         split: One of its splits.
         batch_size: Pairs in a batch.
         num_points: Points of every scan.
@@ -86,6 +90,7 @@ class Batches:
         self._repeat = truth_points is not None
         self.drop_remainder, self.workers = drop_remainder, workers or cores()
         self.shuffle = split == "train" if shuffle is None else shuffle
+        self._drawn = bool(self.shuffle or self.augment)
         self._epochs = itertools.count(epoch)
         self._source = Source(dataset, split)
         self._scans, self._truths, largest = _kept(self._source, truth_points, cache_dir, self.workers)
@@ -104,7 +109,6 @@ class Batches:
     def __iter__(self) -> Iterator[tuple[np.ndarray, ...]]:
         epoch = next(self._epochs)
         order = self.order(epoch)
-        epoch = epoch if self.shuffle or self.augment else 0
         parts = (order[i * self.batch_size : (i + 1) * self.batch_size] for i in range(len(self)))
         return _ahead(lambda indices: self.batch(indices, epoch), parts, self.workers)
 
@@ -142,7 +146,9 @@ class Batches:
             scan, truth = self.augment(scan, truth, rng)
         if truth is not None and self._repeat and len(truth) < self.truth_points:
             truth = truth[np.arange(self.truth_points) % len(truth)]
-        return resample(scan, self.num_points, seed=int(rng.integers(2**63))), truth
+        if self._drawn:
+            return resample(scan, self.num_points, seed=int(rng.integers(2**63))), truth
+        return frames.resample(scan, self.num_points), truth
 
 
 def to_tf_data(dataset: PairDataset, split: str, batch_size: int, **options: Any) -> Any:
@@ -170,11 +176,6 @@ def to_arrays(dataset: PairDataset, split: str, **options: Any) -> tuple[np.ndar
     """
     made = list(Batches(dataset, split, 64, **{"shuffle": False, **options}))
     return tuple(np.concatenate(parts) for parts in zip(*made, strict=True))
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _kept(

@@ -1,4 +1,4 @@
-"""What procedural chairs, couches and tables have in common: slabs, legs, armrests, upholstery."""
+"""What procedural chairs, sofas and tables have in common: slabs, legs, armrests, upholstery."""
 
 import numpy as np
 
@@ -57,7 +57,7 @@ def armrests(rng: Rng, seat: float, depth: float, width: float, thick: float) ->
 def upholstered(
     rng: Rng, width: float, depth: float, seat: float, height: float, arm: float, arm_height: float, seats: int
 ) -> list[Mesh]:
-    """A couch's body: base, back, arms (none for 0), cushions, feet; its length lies along z."""
+    """A sofa's body: base, back, arms (none for 0), cushions, feet; its length lies along z."""
     u = rng.uniform
     foot, back = u(0, 0.14), depth * u(0.15, 0.3)
     inner = width - 2 * arm

@@ -1,4 +1,4 @@
-"""Procedural couches: y up, front +x, long along z."""
+"""Procedural sofas: y up, front +x, long along z."""
 
 import numpy as np
 
@@ -9,14 +9,14 @@ from keras_wcd.data.procedural.primitives import box, mirrored, move, rod, stret
 Rng = np.random.Generator
 
 
-def _couch(rng: Rng, low: float, high: float, seats: int, *, arms: bool = True) -> list[Mesh]:
+def _sofa(rng: Rng, low: float, high: float, seats: int, *, arms: bool = True) -> list[Mesh]:
     u = rng.uniform
     seat = u(0.34, 0.46)
     arm = u(0.06, 0.24) if arms else 0
     return upholstered(rng, u(low, high), u(0.72, 1.0), seat, u(0.62, 0.95), arm, seat + u(0.08, 0.25), seats)
 
 
-def _corner_couch(rng: Rng) -> list[Mesh]:
+def _corner_sofa(rng: Rng) -> list[Mesh]:
     u = rng.uniform
     width, depth, seat = u(2.0, 2.8), u(0.8, 1.0), u(0.36, 0.44)
     parts = upholstered(rng, width, depth, seat, u(0.65, 0.9), u(0.08, 0.2), seat + u(0.1, 0.25), 3)
@@ -60,9 +60,9 @@ def _bench(rng: Rng) -> list[Mesh]:
     return parts + (armrests(rng, seat, depth, width, 0.05) if rng.random() < 0.6 else [])
 
 
-COUCHES = {
-    "loveseat": lambda rng: _couch(rng, 1.25, 1.6, 2), "three_seater": lambda rng: _couch(rng, 1.7, 2.4, 3),
-    "armless": lambda rng: _couch(rng, 1.3, 2.1, int(rng.integers(2, 4)), arms=False),
-    "long": lambda rng: _couch(rng, 2.3, 3.0, int(rng.integers(3, 5))),
-    "corner": _corner_couch, "daybed": _daybed, "bench": _bench,
+SOFAS = {
+    "loveseat": lambda rng: _sofa(rng, 1.25, 1.6, 2), "three_seater": lambda rng: _sofa(rng, 1.7, 2.4, 3),
+    "armless": lambda rng: _sofa(rng, 1.3, 2.1, int(rng.integers(2, 4)), arms=False),
+    "long": lambda rng: _sofa(rng, 2.3, 3.0, int(rng.integers(3, 5))),
+    "corner": _corner_sofa, "daybed": _daybed, "bench": _bench,
 }  # fmt: skip

@@ -12,7 +12,7 @@ from backends import tensorflow_only
 
 from keras_wcd.data import DATASETS, Shapes8, open_dataset
 from keras_wcd.data.categories import PCN_EIGHT
-from keras_wcd.data.datasets.on_disk import TreeDataset
+from keras_wcd.data.datasets.on_disk import DatasetOnDisk
 from keras_wcd.data.datasets.table import MADE_UP
 
 READERS = sorted(set(DATASETS) - set(MADE_UP))
@@ -58,7 +58,7 @@ def test_every_data_set_with_files_has_a_tree():
 @pytest.mark.parametrize(("name", "kind"), CASES)
 def test_every_pair_keeps_the_contract(name, kind, tree):
     data = open_dataset(name, tree(name, kind))
-    assert isinstance(data, TreeDataset)
+    assert isinstance(data, DatasetOnDisk)
     assert set(data.changing_splits) <= set(data.splits)
     assert data.evaluation_split in data.splits
     assert len(set(data.categories)) == len(data.categories)
@@ -131,7 +131,7 @@ def test_a_wrong_root_says_what_is_missing_and_how_it_should_look(name, tree, tm
 
 
 def test_names_that_no_data_set_has_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="no data set 'modelnet'; known are completion3d, kitti"):
+    with pytest.raises(ValueError, match="unknown data set 'modelnet'; known are completion3d, kitti"):
         open_dataset("modelnet", tmp_path)
     with pytest.raises(ValueError, match="made on the spot and takes no folder"):
         open_dataset("shapes8", tmp_path)
@@ -305,7 +305,7 @@ def test_kitti_tracklets_hold_one_car_in_order(tree):
     cars = data.tracklets()
     assert list(cars) == ["tracklet_0", "tracklet_1"]
     for track, indices in enumerate(cars.values()):
-        assert [data.frame(index) for index in indices] == list(range(11))
+        assert [data.sweep(index) for index in indices] == list(range(11))
         assert [data.names[index][-1] for index in indices] == [str((track + f) % 2) for f in range(11)]
 
 

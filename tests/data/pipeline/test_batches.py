@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from keras_wcd.data.augment import Augment
-from keras_wcd.data.contract import PairDataset, Sample
+from keras_wcd.data.contract import Clouds, Sample, file_key
+from keras_wcd.data.datasets.base import Dataset
 from keras_wcd.data.datasets.shapes8 import Shapes8
 from keras_wcd.data.pipeline.batches import Batches, to_arrays, to_tf_data
-from keras_wcd.data.pipeline.sources import Clouds, file_key
 from keras_wcd.data.resampling import fps_order
 
 
-class Memory(PairDataset):
+class Memory(Dataset):
     """A data set that knows `load` and nothing else."""
 
     splits, categories = ("train", "val"), ("thing",)
