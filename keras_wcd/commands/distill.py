@@ -4,12 +4,12 @@ import pathlib
 
 import click
 
-from keras_wcd.commands.shared import example, load_framework, number, numbers
+from keras_wcd.commands.shared import example, load_framework, named_loss, number, numbers
 
 
 @click.command(**example("keras-wcd distill --teacher hyper_cd --alpha 1 -o runs/distilled"))
 @click.option("-o", "--output", required=True, type=click.Path(path_type=pathlib.Path), help="Folder for the results.")
-@click.option("--teacher", default="hyper_cd", help="Name of a loss.")
+@click.option("--teacher", default="hyper_cd", help='Name of a loss, or {"name": "info_cd", "tau": 0.5}.')
 @click.option("--alpha", type=float, help="The teacher's alpha, where it has one.")
 @click.option("--families", default="all", help="Names of weightings, parted by commas.")
 @click.option("--distances", default="simulated", help="simulated, or an .npy file of distances.")
@@ -21,7 +21,6 @@ from keras_wcd.commands.shared import example, load_framework, number, numbers
 def distill(output, teacher, alpha, families, distances, shift, rescale, distance_scale, norm, seed):
     """Find the weighted Chamfer distances whose gradients match a teacher's best."""
     load_framework()
-    from keras_wcd import losses
     from keras_wcd.distill import DistanceDistribution, distill
 
     if distances == "simulated":
@@ -29,7 +28,7 @@ def distill(output, teacher, alpha, families, distances, shift, rescale, distanc
     else:
         distribution = DistanceDistribution.from_samples(numbers(distances), name=distances)
     result = distill(
-        losses.get({"name": teacher} if alpha is None else {"name": teacher, "alpha": alpha}),
+        named_loss(teacher, "--teacher", **({} if alpha is None else {"alpha": alpha})),
         families=None if families == "all" else families.split(","),
         distances=distribution,
         shift=None if shift == "none" else shift,

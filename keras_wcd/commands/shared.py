@@ -25,10 +25,13 @@ def example(line: str) -> dict:
 
 
 def entry(table: dict, name: str, option: str):
-    """A row of a table, or a usage error that lists the rows."""
-    if name not in table:
-        raise click.UsageError(f"{option}: there is no {name!r}; known are {', '.join(sorted(table))}")
-    return table[name]
+    """A row of a table, or a usage error with the nearest name and all rows."""
+    from keras_wcd.names import find
+
+    try:
+        return find(table, name, option.lstrip("-"))
+    except ValueError as error:
+        raise click.UsageError(f"{option}: {error}") from None
 
 
 def number(text: str) -> float:
@@ -44,9 +47,12 @@ def numbers(path: str):
     import numpy as np
 
     try:
-        return np.load(path, allow_pickle=False)
+        found = np.load(path, allow_pickle=False)
     except (ValueError, EOFError) as error:
         raise ValueError(f"{path}: not an .npy file of numbers ({error})") from error
+    if not (isinstance(found, np.ndarray) and np.issubdtype(found.dtype, np.number)):
+        raise ValueError(f"{path}: not an .npy file of numbers")
+    return found
 
 
 def settings(pairs: tuple[str, ...]) -> dict:
@@ -61,19 +67,31 @@ def settings(pairs: tuple[str, ...]) -> dict:
     return arguments
 
 
-def named_loss(name: str):
-    """A loss by name, by name and arguments in JSON, or the best of a distillation."""
+def named_loss(name: str, option: str = "--loss", **arguments: float):
+    """A loss by name, by name and arguments in JSON, or the best of a distillation.
+
+    Args:
+        name: What the user gave.
+        option: The option it was given to, for errors.
+        **arguments: Arguments that further options gave for a loss by name.
+
+    Raises:
+        UsageError: for what is no name and no JSON of one, and for arguments that the loss has not.
+    """
     from keras_wcd import losses
 
     if name.endswith(".json"):
         from keras_wcd.distill import DistillationResult
 
+        if arguments:
+            raise click.UsageError(f"{option}: {name} holds its parameters; leave out --{' --'.join(arguments)}")
         return DistillationResult.from_json(pathlib.Path(name)).loss()
     if not name.startswith("{"):
-        return losses.get(name)
+        return losses.get({"name": name, **arguments})
     try:
-        return losses.get(json.loads(name))
-    except (json.JSONDecodeError, TypeError) as error:
+        return losses.get({**json.loads(name), **arguments})
+    except (TypeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
         raise click.UsageError(
-            f'--loss wants {{"name": "hyper_cd", "alpha": 1000}} or a name, got {name} ({error})'
+            f'{option} wants {{"name": "hyper_cd", "alpha": 1000}} or a name, got {name} ({reason})'
         ) from None

@@ -103,10 +103,27 @@ MISTAKES = {
     "unknown loss": (["train", "-o", "t", "--loss", "nope"], "unknown loss 'nope'"),
     "bad arguments of a loss": (["train", "-o", "t", "--loss", '{"name": "hyper_cd", "beta": 1}'], "--loss wants"),
     "broken loss": (["train", "-o", "t", "--loss", '{"name": "hyper_cd"'], "--loss wants"),
-    "unknown network": (["train", "-o", "t", "--backbone", "nope"], "there is no 'nope'"),
+    "unknown network": (["train", "-o", "t", "--backbone", "nope"], "--backbone: unknown backbone 'nope'"),
+    "misspelled network": (["train", "-o", "t", "--backbone", "ponitr"], "did you mean pointr?"),
+    "unknown setting": (["train", "-o", "t", "--set", "num_corse=8"], "PCN has no argument 'num_corse'; did you mean"),
     "bad setting": (["train", "-o", "t", "--set", "x"], "--set wants NAME=VALUE"),
     "unknown family": (["distill", "-o", "d", "--families", "nope"], "nope"),
     "unknown teacher": (["distill", "-o", "d", "--teacher", "nope"], "unknown loss 'nope'"),
+    "argument of another teacher": (
+        ["distill", "-o", "d", "--teacher", "info_cd", "--alpha", "2"],
+        "InfoCD has no argument 'alpha'; known are tau, lam,",
+    ),
+    "argument of another teacher in JSON": (
+        ["distill", "-o", "d", "--teacher", '{"name": "cd_l1", "tau": 2}'],
+        "CD has no argument 'tau'; known are norm,",
+    ),
+    "bad value of a teacher": (
+        ["distill", "-o", "d", "--teacher", '{"name": "hyper_cd", "alpha": "x"}'],
+        "--teacher w",
+    ),
+    "teacher without a gradient": (["distill", "-o", "d", "--teacher", "{}"], "--teacher wants"),
+    "archive of distances": (["distill", "-o", "d", "--distances", "two.npz"], "two.npz: not an .npy file of numbers"),
+    "distances that are words": (["distill", "-o", "d", "--distances", "words.npy"], "words.npy: not an .npy file of"),
     "bad distances": (["distill", "-o", "d", "--distances", "scan.doc"], "scan.doc: not an .npy file"),
     "bad scale": (["distill", "-o", "d", "--distance-scale", "wide"], "--distance-scale must be"),
 }
@@ -119,12 +136,25 @@ def test_a_mistake_is_one_line_and_exit_code_2(mistake, tmp_path, monkeypatch):
     (tmp_path / "empty.xyz").write_text("")
     for name in ("scan.doc", "model.keras", "model.tflite"):
         (tmp_path / name).write_text("no such thing")
+    np.savez(tmp_path / "two.npz", a=np.ones(3), b=np.ones(3))
+    np.save(tmp_path / "words.npy", np.array(["a", "b"]))
     arguments, message = MISTAKES[mistake]
     result = run(*arguments)
     assert result.exit_code == 2
     assert message in result.output
     assert "Traceback" not in result.output
     assert not (tmp_path / "out.ply").exists()
+
+
+@pytest.mark.parametrize("teacher", ["cd_l1", "CD-L2", '{"name": "cd_l1"}', '{"name": "info_cd", "tau": 0.5}', "dcd"])
+def test_any_loss_that_has_a_name_is_a_teacher(teacher, tmp_path):
+    np.save(tmp_path / "distances.npy", np.linspace(0.01, 1, 50))
+    result = run(
+        *("distill", "-o", tmp_path / "d", "--families", "normal", "--distances", tmp_path / "distances.npy"),
+        *("--teacher", teacher),
+    )
+    assert result.exit_code == 0, result.output
+    assert "normal" in result.output
 
 
 def test_every_command_shows_an_example():
