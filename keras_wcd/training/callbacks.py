@@ -3,11 +3,20 @@
 import math
 import os
 import pathlib
+from collections.abc import Callable
 
 import keras
 from tqdm import tqdm
 
 from keras_wcd.files import replacing
+
+
+def save_model(model: keras.Model, path: str | os.PathLike) -> None:
+    """Save a model to a `.keras` file under a temporary name, then rename it."""
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
+        model.save(temporary)
 
 
 class Progress(keras.callbacks.Callback):
@@ -42,22 +51,54 @@ class Progress(keras.callbacks.Callback):
 
 
 class BestCheckpoint(keras.callbacks.Callback):
-    """Saves the model whenever a validation figure has fallen; the file is always whole.
+    """Saves the model whenever a validation figure has fallen; what is saved is always whole.
 
     Args:
-        path: A `.keras` file.
+        path: Where to.
         monitor: The figure, smaller is better.
+        save: Writes a model to a path, whole or not at all; by default a `.keras` file.
     """
 
-    def __init__(self, path: str | os.PathLike, monitor: str):
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        monitor: str = "val_cd_l1",
+        *,
+        save: Callable[[keras.Model, pathlib.Path], None] = save_model,
+    ):
         super().__init__()
-        self.path, self.monitor = pathlib.Path(path), monitor
+        self.path, self.monitor, self.save = pathlib.Path(path), monitor, save
         self.best = math.inf
 
     def on_epoch_end(self, epoch, logs=None):
         if logs[self.monitor] < self.best:
             self.best = logs[self.monitor]
-            save_model(self.model, self.path)
+            self.save(self.model, self.path)
+
+
+class AveragedCheckpoint(BestCheckpoint):
+    """Validates and saves the average of the weights over steps, and trains on with the weights themselves.
+
+    The optimizer keeps the average: `use_ema=True, ema_overwrite_frequency=None`.
+    """
+
+    def on_train_begin(self, logs=None):
+        # In mixed precision Keras puts one optimizer around another.
+        optimizer = getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)
+        if not optimizer.use_ema or optimizer.ema_overwrite_frequency is not None:
+            raise ValueError(
+                "the optimizer must have use_ema=True and ema_overwrite_frequency=None, "
+                f"got {optimizer.use_ema} and {optimizer.ema_overwrite_frequency}"
+            )
+
+    def on_test_begin(self, logs=None):
+        self._weights = [v.numpy() for v in self.model.trainable_variables]
+        self.model.optimizer.finalize_variable_values(self.model.trainable_variables)
+
+    def on_epoch_end(self, epoch, logs=None):
+        super().on_epoch_end(epoch, logs)
+        for variable, value in zip(self.model.trainable_variables, self._weights, strict=True):
+            variable.assign(value)
 
 
 class StopAtNonFiniteLoss(keras.callbacks.Callback):
@@ -69,11 +110,3 @@ class StopAtNonFiniteLoss(keras.callbacks.Callback):
             raise ValueError(
                 f"the loss was {logs['loss']} at step {step}: lower the learning rate, or look for NaN in the data"
             )
-
-
-def save_model(model: keras.Model, path: str | os.PathLike) -> None:
-    """Save a model to a `.keras` file under a temporary name, then rename it."""
-    path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary:
-        model.save(temporary)
