@@ -125,7 +125,9 @@ def _looks_like_a_row(line: str) -> bool:
 
 def _looks_numeric(line: str) -> bool:
     """Whether it is made of digits and marks: a row that no separator fits, not a title and not a number alone."""
-    return bool(re.fullmatch(r"[\s\d.,;|+\-'\"eE]+", line)) and _number_alone(line) is None
+    return (
+        any(map(str.isdigit, line)) and bool(re.fullmatch(r"[\s\d.,;|+\-'\"eE]+", line)) and _number_alone(line) is None
+    )
 
 
 def columns_or_none(names: list[str]) -> dict[str, int] | None:

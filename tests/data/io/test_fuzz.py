@@ -22,6 +22,8 @@ def test_every_format_is_fuzzed():
 def test_a_damaged_file_is_a_cloud_or_one_clear_error(tmp_path_factory, extension):
     path = tmp_path_factory.mktemp("fuzz") / f"c{extension}"
     read = []
+    if not seeds(extension):
+        pytest.skip(f"nothing is installed that writes {extension} files")
     for content in seeds(extension):
         path.write_bytes(content)
         assert try_to_read(path)
