@@ -20,12 +20,18 @@ def describe(model: keras.Model, points_in: int, points_out: int | None, quantiz
         "points_in": points_in,
         "points_out": points_out,
         "normalization": {"rule": "partial", "seen": SEEN},
-        "frame": {"center": "bounding box", "diagonal": 1.0, "up": "+y", "front": "+x"},
+        "frame": {"center": "bounding box", "diagonal": 1.0, "up": "+y", "front": "+x", **_trained_in(model)},
         "backbone": type(model).__name__,
         "name": model.name,
         "loss": _loss(getattr(model, "loss", None)),
         "quantization": quantization,
     }
+
+
+def _trained_in(model: keras.Model) -> dict:
+    """The frame that a network says it was trained in, which may be none."""
+    frame = getattr(model, "frame", None)
+    return {"trained_in": frame if isinstance(frame, str) else None}
 
 
 def embed(content: bytes, record: dict) -> bytes:

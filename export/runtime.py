@@ -8,6 +8,7 @@ The rule for a scan is that of `keras_wcd.frames`, stated once more: the same sc
 """
 
 import argparse
+import functools
 import json
 import os
 import sys
@@ -55,8 +56,13 @@ class Completer:
     """An open `.tflite` file, for many clouds; called as `complete` is."""
 
     def __init__(self, tflite_path: str | os.PathLike, *, threads: int | None = None):
+        self.path = os.fspath(tflite_path)
         self.model = Model(tflite_path, threads=threads)
-        self.metadata = _metadata(tflite_path)
+
+    @functools.cached_property
+    def metadata(self) -> dict:
+        """As `read_metadata`; needed for a cloud that is not in the network's frame yet."""
+        return _metadata(self.path)
 
     def __call__(self, points: np.ndarray, *, normalize: str | None = "partial") -> np.ndarray:
         points = as_cloud(points)

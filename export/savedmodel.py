@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from keras_wcd.export.graph import batch_size, serving_function
 from keras_wcd.export.quiet import quiet
@@ -42,3 +43,29 @@ def write_archive(model: keras.Model, serve: Callable, folder: Path) -> None:
     archive.add_endpoint("serve", serve)
     with device_only(), quiet():
         archive.write_out(str(folder), verbose=False)
+
+
+def open_saved_model(path: str | os.PathLike) -> tuple[Callable, int]:
+    """A SavedModel folder as a function from clouds `(B, N, 3)` to clouds `(B, M, 3)`, and its N.
+
+    Raises:
+        ValueError: where the folder is damaged, or serves anything else.
+    """
+    import tensorflow as tf
+
+    try:
+        with quiet():
+            loaded = tf.saved_model.load(os.fspath(path))
+        ((name, signature),) = loaded.signatures["serving_default"].structured_input_signature[1].items()
+    except (OSError, KeyError, ValueError, tf.errors.OpError) as error:
+        line = str(error).strip().splitlines()[0]
+        raise ValueError(f"{path}: not a SavedModel of to_saved_model, or damaged: {line}") from error
+    if signature.shape.rank != 3 or signature.shape[1] is None or signature.shape[2] != 3:
+        raise ValueError(f"{path}: serves inputs of shape {signature.shape}; clouds (B, N, 3) are needed")
+
+    def exported(points: np.ndarray) -> np.ndarray:
+        # The loaded object owns the variables: naming it here keeps it alive.
+        (answer,) = loaded.signatures["serving_default"](**{name: tf.constant(points)}).values()
+        return answer.numpy()
+
+    return exported, signature.shape[1]

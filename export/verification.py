@@ -10,8 +10,8 @@ from scipy.spatial import KDTree
 
 from keras_wcd.export.clouds import each_cloud, flat
 from keras_wcd.export.graph import answer
-from keras_wcd.export.quiet import quiet
-from keras_wcd.export.runtime import Model, as_cloud, read_metadata
+from keras_wcd.export.runtime import Completer, as_cloud
+from keras_wcd.export.savedmodel import open_saved_model
 from keras_wcd.export.targets import is_saved_model
 
 TOLERANCES = {None: 1e-4, "float16": 1e-2, "dynamic": 5e-2, "int8": 1e-1}
@@ -142,20 +142,10 @@ def _judge(report: Verification, path: str | os.PathLike) -> None:
 def _open(path: str | os.PathLike) -> tuple[Callable, int, str | None]:
     """The exported function from `(1, N, 3)` to `(M, 3)`, its N and its quantization."""
     if not is_saved_model(path):
-        record, model = read_metadata(path), Model(path)
-        return lambda points: model(points[0]), model.points_in, record["quantization"]
-    import tensorflow as tf
-
-    with quiet():
-        loaded = tf.saved_model.load(os.fspath(path))
-    serve = loaded.signatures["serving_default"]
-    ((name, signature),) = serve.structured_input_signature[1].items()
-
-    def exported(points: np.ndarray) -> np.ndarray:
-        # The loaded object owns the variables: naming it here keeps it alive.
-        return next(iter(loaded.signatures["serving_default"](**{name: tf.constant(points)}).values())).numpy()[0]
-
-    return exported, signature.shape[1], None
+        file = Completer(path)
+        return lambda points: file.model(points[0]), file.model.points_in, file.metadata["quantization"]
+    exported, points_in = open_saved_model(path)
+    return lambda points: exported(points)[0], points_in, None
 
 
 def _compare(expected: np.ndarray, found: np.ndarray, truth: np.ndarray | None, where: str) -> tuple:

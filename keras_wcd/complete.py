@@ -1,28 +1,32 @@
 """From scans on disk to their completions on disk, with any trained model."""
 
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+import re
+import warnings
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import InitVar, asdict, dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from keras_wcd.data.datasets.kitti_boxes import from_box_frame, read_box, to_box_frame
 from keras_wcd.data.io.cloud import Cloud
 from keras_wcd.data.io.formats import MESH_READERS, READERS, WRITERS, read_cloud, write_cloud
+from keras_wcd.files import replacing, writable
+from keras_wcd.frames import UPRIGHT, precision, turned_back, upright
+from keras_wcd.predictors import Complete, model_digest, open_model
+from keras_wcd.record import Record
 
-DEMO_MODEL = Path("runs/demo/model.keras")
-"""Where the demo leaves its model."""
-SHIPPED = "default"
-"""The preset that ships with the package."""
 NEUTRAL = (160, 160, 160)
-"""Colour of completed points among measured ones that have colours."""
-UPRIGHT = {"x": [[0, 1, 0], [-1, 0, 0], [0, 0, 1]], "y": np.eye(3).tolist(), "z": [[1, 0, 0], [0, 0, -1], [0, 1, 0]]}
-"""Rotations of row vectors that turn an axis upwards, onto +y."""
+"""Color of completed points among measured ones that have colors."""
+TEXTS = (".txt", ".csv", ".tsv", ".asc", ".dat")
+"""Extensions of clouds that other texts have too: a file without a line of three numbers is none of ours."""
 
-Answer = Callable[[np.ndarray, str | None], np.ndarray]
-"""A model as a function: points `(N, 3)` and a normalization to completed points `(M, 3)`."""
+NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+|nan|inf)(?:e[-+]?\d+)?"
+ROW = re.compile(rf"(?:^|[,;\s]){NUMBER}(?:[,;\s]+{NUMBER}){{2}}(?:$|[,;\s])", re.IGNORECASE)
+"""Three numbers, one after the other."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +36,8 @@ class Settings:
     Attributes:
         normalize: As in `CompletionModel.complete`: `"partial"`, `"bbox"` or None.
         up: The scan's axis that points up: `"x"`, `"y"` or `"z"`. Networks see it as y.
-        keep_partial: Put the measured points before the completed ones, with their colours.
-        box: A text file with the 8 corners of a KITTI box, or a folder of such files that are called as the
+        keep_partial: Put the measured points before the completed ones, with their colors.
+        kitti_box: A text file with the 8 corners of a KITTI box, or a folder of such files that are called as the
             scans. The points are completed in the box's frame
             (`keras_wcd.data.datasets.kitti_boxes`), whose z is up, and put back; `normalize` and `up` are not used
             then.
@@ -43,10 +47,13 @@ class Settings:
     normalize: str | None = "partial"
     up: str = "y"
     keep_partial: bool = False
-    box: str | os.PathLike | None = None
+    kitti_box: str | os.PathLike | None = None
     dataset: str | None = None
+    box: InitVar[str | os.PathLike | None] = None
 
-    def __post_init__(self):
+    def __post_init__(self, box: str | os.PathLike | None):
+        if box is not None:
+            object.__setattr__(self, "kitti_box", _renamed(box, self.kitti_box))
         if self.up not in UPRIGHT:
             raise ValueError(f"up must be one of {', '.join(UPRIGHT)}, got {self.up!r}")
 
@@ -70,20 +77,33 @@ class Completion(NamedTuple):
 
 
 @dataclass
-class Batch:
-    """What became of a folder of scans: written files, files that were there already, errors by scan."""
+class FolderResult:
+    """What became of a folder of files.
+
+    Attributes:
+        written: Results that were made now.
+        skipped: Results that were there already.
+        failed: Scans that could not be completed, and why.
+        passed_over: Files that are no scans, and why.
+    """
 
     written: list[Path] = field(default_factory=list)
     skipped: list[Path] = field(default_factory=list)
     failed: dict[Path, str] = field(default_factory=dict)
+    passed_over: dict[Path, str] = field(default_factory=dict)
+
+    def reasons(self) -> dict[str, int]:
+        """For every reason how many files were passed over."""
+        return dict(Counter(self.passed_over.values()).most_common())
 
 
 def complete_file(model: object, scan: str | os.PathLike, output: str | os.PathLike, **settings) -> Completion:
     """Read a scan, complete it in its own frame and units, and write the result.
 
     Args:
-        model: A `.keras` file, a preset's name or folder, a `.tflite` file, a `CompletionModel`, or a function
-            as `open_model` returns it; None takes the preset that ships, else what the demo trained.
+        model: Anything that `keras_wcd.predictors.open_model` opens: a `.keras` file, a preset's name or folder, a
+            `.tflite` file, a SavedModel folder, a Keras model, or a function from points and a normalization to
+            points; None takes the preset that ships, else what the demo trained.
         scan: A file that `read_cloud` knows.
         output: A file that `write_cloud` knows; without an extension it gets that of the scan. An existing
             folder gets a file that is called as the scan.
@@ -91,20 +111,12 @@ def complete_file(model: object, scan: str | os.PathLike, output: str | os.PathL
 
     Raises:
         FileNotFoundError: where the scan, the model or the box is missing.
+        PermissionError: where the output's folder takes no new file.
         ValueError: naming the file, where one cannot be read or written, the scan has no extent, or the output
             is the scan itself.
     """
-    settings, scan = Settings(**settings), Path(scan)
-    cloud = read_cloud(scan, dataset=settings.dataset)
-    path = output_path(scan, output)
-    try:
-        corners = None if settings.box is None else read_box(_beside(settings.box, scan))
-        completed = complete_points(open_model(model), cloud.points, settings, corners)
-    except _ScanError as error:
-        raise ValueError(f"{scan}: {error}") from None
-    result = merged(cloud, completed) if settings.keep_partial else Cloud(completed)
-    write_cloud(path, result)
-    return Completion(path, cloud, completed, result, np.array(UPRIGHT["z" if settings.box else settings.up]))
+    scan = Path(scan)
+    return _complete_file(model, scan, output_path(scan, output), _settings(settings))
 
 
 def complete_folder(
@@ -116,8 +128,10 @@ def complete_folder(
     overwrite: bool = False,
     each: Callable[[Path, Completion], None] | None = None,
     **settings,
-) -> Batch:
+) -> FolderResult:
     """Complete every scan in a folder and its sub-folders; one that fails does not stop the others.
+
+    A record beside the results (`keras_wcd.record`) holds the settings and the model that each was made with.
 
     Args:
         model: As for `complete_file`.
@@ -130,65 +144,74 @@ def complete_folder(
 
     Raises:
         FileNotFoundError: where the model is missing.
-        ValueError: where the folder holds no scan, or a setting is wrong.
+        PermissionError: where the output's folder takes no new file.
+        ValueError: where the folder holds no scan, a setting is wrong, or results are there that were made with other
+            settings or another model.
     """
     from tqdm import tqdm
 
-    folder, output, batch = Path(folder), Path(output), Batch()
-    Settings(**settings)
-    scans = [path for path in scans_in(folder) if output.resolve() not in path.resolve().parents]
-    if not scans:
-        raise ValueError(f"{folder}: holds no scan; known are {', '.join(sorted({**READERS, **MESH_READERS}))}")
+    settings, folder, output = _settings(settings), Path(folder), writable(output, folder=True)
     if suffix is not None and suffix not in WRITERS:
         raise ValueError(f"suffix must be one of {', '.join(sorted(WRITERS))}, got {suffix!r}")
+    scans, batch = _scans_outside(output, folder)
+    targets = {scan: output / scan.relative_to(folder).with_suffix(suffix or _written_as(scan)) for scan in scans}
+    made_with = {**asdict(settings), "model": model_digest(model)}
+    record = Record(output)
+    record.begin(filter(Path.exists, targets.values()), made_with, overwrite)
     answer, taken = open_model(model), {}
-    for scan in tqdm(scans, unit="scan", disable=None):
-        target = output / scan.relative_to(folder).with_suffix(suffix or _written_as(scan))
-        other = taken.setdefault(target, scan)
-        try:
-            if other is not scan:
-                raise ValueError(f"{scan}: its result would be {target}, as that of {other}; rename one")
-            if target.exists() and not overwrite:
-                batch.skipped.append(target)
-                continue
-            target.parent.mkdir(parents=True, exist_ok=True)
-            done = complete_file(answer, scan, target, **settings)
-            if each:
-                each(scan.relative_to(folder), done)
-            batch.written.append(target)
-        except (ValueError, OSError) as error:
-            batch.failed[scan] = str(error)
+    try:
+        for scan, target in tqdm(targets.items(), unit="scan", disable=None):
+            try:
+                other = taken.setdefault(target, scan)
+                if other is not scan:
+                    raise ValueError(f"{scan}: its result would be {target}, as that of {other}; rename one")
+                if target.exists() and not overwrite:
+                    batch.skipped.append(target)
+                    continue
+                target.parent.mkdir(parents=True, exist_ok=True)
+                done = _complete_file(answer, scan, target, settings)
+                record.add(target, made_with)
+                if each:
+                    each(scan.relative_to(folder), done)
+                batch.written.append(target)
+            except (ValueError, OSError) as error:
+                if _is_prose(scan):
+                    batch.passed_over[scan] = "no line of three numbers"
+                else:
+                    batch.failed[scan] = str(error)
+    finally:
+        record.write()
     return batch
 
 
 def complete_points(
-    answer: Answer, points: np.ndarray, settings: Settings | None = None, corners: np.ndarray | None = None
+    answer: Complete, points: np.ndarray, settings: Settings | None = None, corners: np.ndarray | None = None
 ) -> np.ndarray:
-    """The completed points `(M, 3)` of a scan `(N, 3)`, in its frame, units and dtype.
+    """The completed points `(M, 3)` of a scan `(N, 3)`, in its frame and units.
 
     Args:
         answer: The model.
         points: Finite points.
         settings: `normalize` and `up` of it are used.
-        corners: Of the box `(8, 3)` in whose frame the points are completed.
+        corners: Of the KITTI box `(8, 3)` in whose frame the points are completed.
+
+    Returns:
+        float32 for points of float32 or float16, else float64.
     """
-    settings = settings or Settings()
-    low, high = points.min(axis=0).astype(np.float64), points.max(axis=0).astype(np.float64)
-    if (low == high).all():
+    settings, points = settings or Settings(), np.asarray(points)
+    if (points == points[:1]).all():
         count = "it holds a single point" if len(points) == 1 else f"all its {len(points)} points are at one place"
         raise _ScanError(f"{count}; a scan needs an extent to be completed")
     if corners is not None:
-        inside = answer(to_box_frame(points, corners).astype(np.float32), None)
-        return from_box_frame(np.asarray(inside, np.float64), corners).astype(points.dtype)
-    # Coordinates far from the origin (UTM) are moved to it in float64: models answer in float32.
-    origin = np.zeros(3) if settings.normalize is None else (low + high) / 2
-    turn = np.array(UPRIGHT[settings.up], np.float64)
-    upright = ((points - origin) @ turn).astype(np.float32)
-    return (np.asarray(answer(upright, settings.normalize), np.float64) @ turn.T + origin).astype(points.dtype)
+        inside = answer(to_box_frame(points, corners), None)
+        completed = from_box_frame(np.asarray(inside, np.float64), corners)
+    else:
+        completed = turned_back(answer(upright(points, settings.up), settings.normalize), settings.up)
+    return completed.astype(precision(points), copy=False)
 
 
 def merged(scan: Cloud, completed: np.ndarray) -> Cloud:
-    """The scan's points, then the completed ones `(M, 3)`, grey where the scan has colours; normals are left out."""
+    """The scan's points, then the completed ones `(M, 3)`, grey where the scan has colors; normals are left out."""
     colors = None
     if scan.colors is not None:
         colors = np.concatenate([scan.colors, np.full((len(completed), 3), NEUTRAL, np.uint8)])
@@ -199,7 +222,6 @@ def write_views(
     done: Completion, title: str, page: str | os.PathLike | None = None, picture: str | os.PathLike | None = None
 ) -> None:
     """Write a page with a view one can turn, a PNG of the scan and its completion, or both."""
-    from keras_wcd.files import replacing
     from keras_wcd.visual.pictures import clouds_png
     from keras_wcd.visual.viewer import Layer, write_page
 
@@ -212,78 +234,85 @@ def write_views(
             temporary.write_bytes(png)
 
 
-def scans_in(folder: Path) -> Iterator[Path]:
-    """Files of a format that can be read, in order, hidden ones left out."""
+def scans_in(folder: str | os.PathLike) -> tuple[list[Path], dict[Path, str]]:
+    """Files of a folder and its sub-folders, hidden ones left out: scans in order, and why the others are none."""
+    folder, scans, others = Path(folder), [], {}
     known = {*READERS, *MESH_READERS}
     for path in sorted(folder.rglob("*")):
-        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if path.suffix.lower() in known and path.is_file() and not hidden:
-            yield path
+        if any(part.startswith(".") for part in path.relative_to(folder).parts) or not path.is_file():
+            continue
+        if path.suffix.lower() in known:
+            scans.append(path)
+        else:
+            others[path] = f"unknown extension {path.suffix.lower()}" if path.suffix else "no extension"
+    return scans, others
+
+
+def _scans_outside(output: Path, folder: Path) -> tuple[list[Path], FolderResult]:
+    """The scans of a folder, results that lie in it left out, and a result that counts what is passed over."""
+    if not folder.is_dir():
+        raise ValueError(f"{folder}: there is no such folder")
+
+    def outside(path: Path) -> bool:
+        return output.resolve() not in path.resolve().parents
+
+    scans, others = scans_in(folder)
+    scans = list(filter(outside, scans))
+    batch = FolderResult(passed_over={path: why for path, why in others.items() if outside(path)})
+    if not scans:
+        found = ", ".join(f"{count} of {why}" for why, count in batch.reasons().items())
+        known = ", ".join(sorted({**READERS, **MESH_READERS}))
+        raise ValueError(f"{folder}: holds no scan{f' ({found})' if found else ''}; known are {known}")
+    return scans, batch
 
 
 def output_path(scan: Path, output: str | os.PathLike) -> Path:
-    """Where the result of a scan goes: `output` with the scan's extension where it has none, or in it if a folder."""
+    """Where the result of a scan goes: `output` with the scan's extension where it has none, or in it if a folder.
+
+    Raises:
+        ValueError: where that is no file that can be written, or the scan itself.
+        PermissionError: where its folder takes no new file.
+    """
     path = Path(output)
     if path.is_dir():
         path = path / scan.with_suffix(_written_as(scan)).name
-    elif not path.suffix:
+    elif not path.suffix and str(path) != "-":
         path = path.with_name(path.name + _written_as(scan))
+    writable(path)
     if path.suffix.lower() not in WRITERS:
         known = ", ".join(sorted(WRITERS))
         raise ValueError(f"{path}: unknown extension {path.suffix!r} to write; known are {known}")
-    if path.exists() and path.samefile(scan):
+    if path.exists() and scan.exists() and path.samefile(scan):
         raise ValueError(f"{path}: is the scan itself; give the result another name")
     return path
 
 
-def open_model(model: object = None) -> Answer:
-    """A model as a function, loaded once: see `complete_file` for what it may be."""
-    if hasattr(model, "complete"):
-        return model.complete
-    if callable(model):
-        return model
-    path = find_model(model)
-    if path.suffix == ".tflite":
-        from keras_wcd.export import runtime
-
-        completer = runtime.Completer(path)
-        return lambda points, normalize: completer(points, normalize=normalize)
-    return load_model(path).complete
-
-
-def find_model(model: str | os.PathLike | None = None) -> Path:
-    """The path of a model; by default the preset that ships, or what the demo trained where none ships.
-
-    Raises:
-        FileNotFoundError: where there is none.
-    """
-    from keras_wcd.models import presets
-
-    name = SHIPPED if model is None else str(model)
-    if name in presets.PRESETS:
-        return presets.locate(name)
-    path = DEMO_MODEL if model is None else Path(model)
-    if not path.exists():
-        hint = "name one with --model, or run keras-wcd demo here first" if model is None else "check the path"
-        raise FileNotFoundError(f"{path}: there is no model; {hint}")
-    return path
-
-
-def load_model(path: Path):
-    """The network of a `.keras` file or of a preset folder."""
-    from keras_wcd.models import CompletionModel
-
-    if path.is_dir():
-        return CompletionModel.from_preset(path)
-    import keras
-
+def _complete_file(model: object, scan: Path, path: Path, settings: Settings) -> Completion:
+    cloud = read_cloud(scan, dataset=settings.dataset)
+    corners = None if settings.kitti_box is None else read_box(_beside(settings.kitti_box, scan))
     try:
-        model = keras.saving.load_model(path, compile=False)
-    except (ValueError, OSError, TypeError) as error:
-        raise ValueError(f"{path}: not a model that Keras can read: {str(error).splitlines()[0]}") from error
-    if not isinstance(model, CompletionModel):
-        raise ValueError(f"{path}: holds a {type(model).__name__}, not a completion network")
-    return model
+        completed = complete_points(open_model(model), cloud.points, settings, corners)
+    except _ScanError as error:
+        raise ValueError(f"{scan}: {error}") from None
+    result = merged(cloud, completed) if settings.keep_partial else Cloud(completed)
+    write_cloud(path, result)
+    return Completion(path, cloud, completed, result, np.array(UPRIGHT["z" if settings.kitti_box else settings.up]))
+
+
+def _settings(given: dict[str, Any]) -> Settings:
+    """The settings of a call, under their names of before as well."""
+    if given.get("box") is not None:
+        given = {**given, "kitti_box": _renamed(given["box"], given.get("kitti_box"))}
+    return Settings(**{name: value for name, value in given.items() if name != "box"})
+
+
+def _renamed(box: str | os.PathLike, kitti_box: str | os.PathLike | None) -> str | os.PathLike:
+    """The value of `box`, under the name that it has now."""
+    # Two calls lie between here and the user's, whether through `Settings` or through `complete_file`.
+    warnings.warn("box is called kitti_box now, and goes with the next release", FutureWarning, stacklevel=4)
+    if kitti_box is not None:
+        raise ValueError("box and kitti_box are the same setting; give kitti_box alone")
+    return box
 
 
 class _ScanError(ValueError):
@@ -298,3 +327,14 @@ def _written_as(scan: Path) -> str:
 def _beside(box: str | os.PathLike, scan: Path) -> Path:
     box = Path(box)
     return box / f"{scan.stem}.txt" if box.is_dir() else box
+
+
+def _is_prose(path: Path) -> bool:
+    """Whether a file is a text, of a name that clouds share with others, without a line of three numbers."""
+    if path.suffix.lower() not in TEXTS:
+        return False
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return False
+    return any(map(str.strip, lines)) and not any(map(ROW.search, lines))

@@ -9,6 +9,7 @@ from pathlib import Path
 import keras
 
 from keras_wcd.files import replacing
+from keras_wcd.names import suggestion
 
 PRESETS = {"default": "preset-default"}
 """Presets that ship in the package: name -> folder beside this file."""
@@ -52,7 +53,7 @@ def load(preset: str | os.PathLike, cls: type[keras.Model]) -> keras.Model:
     """The network of a preset, an instance of `cls`.
 
     Raises:
-        ValueError: for an unknown name, a folder that is not a preset, or another network's preset.
+        ValueError: for an unknown name, a folder that is not a preset, or another network's preset, damaged weights.
     """
     path = locate(preset)
     try:
@@ -66,7 +67,11 @@ def load(preset: str | os.PathLike, cls: type[keras.Model]) -> keras.Model:
     if not (path / WEIGHTS).is_file():
         raise ValueError(f"{path} has no {WEIGHTS}")
     model = found.from_config(config)
-    model.load_weights(path / WEIGHTS)
+    try:
+        model.load_weights(path / WEIGHTS)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ValueError(f"{path / WEIGHTS}: damaged, or not the weights of this config: {line}") from error
     return model
 
 
@@ -77,8 +82,9 @@ def locate(preset: str | os.PathLike) -> Path:
     path = Path(preset)
     if not path.is_dir():
         names = ", ".join(sorted(PRESETS)) or "none"
+        near = suggestion(path, PRESETS).partition("known are")[0]
         raise ValueError(
             f"{str(preset)!r} is neither the name of a preset (available: {names}) nor a folder written by "
-            "save_to_preset"
+            f"save_to_preset{'; ' * bool(near)}{near.strip()}"
         )
     return path

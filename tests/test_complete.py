@@ -1,6 +1,11 @@
 """Scans from disk to disk with models of one line: what is tested is the way there and back."""
 
+import json
+import os
 import pathlib
+import subprocess
+import sys
+import warnings
 
 import h5py
 import numpy as np
@@ -14,6 +19,7 @@ from keras_wcd.cli import main
 from keras_wcd.complete import NEUTRAL, Settings, complete_file, complete_folder, complete_points
 from keras_wcd.data import Cloud, read_cloud, read_points, write_cloud, write_points
 from keras_wcd.data.io.formats import WRITERS
+from keras_wcd.record import NAME
 
 FACES = np.array([[x, y, z] for z in (-1, 1) for x, y in ((-1, 1), (-1, -1), (1, -1), (1, 1))]) / 2
 
@@ -53,6 +59,22 @@ def test_an_explicit_suffix_or_folder_says_where(tmp_path, scan):
     assert complete_file(echo, tmp_path / "s.pcd", tmp_path / "d").path == tmp_path / "d" / "s.pcd"
 
 
+@pytest.mark.parametrize("dtype", ["int32", "int64", "float64"])
+@pytest.mark.parametrize("up", ["x", "y", "z"])
+def test_whole_numbers_and_doubles_come_back_in_float64(dtype, up):
+    points = np.random.default_rng(0).integers(-9000, 9000, (200, 3)).astype(dtype) + np.array(2_000_000_000, dtype)
+    done = complete_points(echo, points, Settings(up=up))
+    assert done.dtype == np.float64
+    np.testing.assert_array_equal(done, points)
+
+
+def test_the_model_gets_the_scan_once_as_it_is(scan):
+    seen = []
+    complete_points(asked(seen), scan + np.float64(5e6), Settings())
+    np.testing.assert_array_equal(seen[0][0], scan + np.float64(5e6))
+    assert seen[0][0].dtype == np.float64
+
+
 @pytest.mark.parametrize("far", [0, 5e6])
 def test_coordinates_far_from_the_origin_keep_their_precision(tmp_path, scan, far):
     points = scan.astype(np.float64) + far
@@ -86,20 +108,39 @@ def test_a_box_puts_the_scan_into_the_protocols_frame_and_back(tmp_path):
     np.savetxt(tmp_path / "car.txt", turn.apply(FACES * 4.2 * (1, 0.4, 0.35)) + (30, 5, -1))
     write_points(tmp_path / "car.pcd", points)
     seen = []
-    done = complete_file(asked(seen), tmp_path / "car.pcd", tmp_path / "o", box=tmp_path / "car.txt")
+    done = complete_file(asked(seen), tmp_path / "car.pcd", tmp_path / "o", kitti_box=tmp_path / "car.txt")
     np.testing.assert_allclose(seen[0][0], inside[:, [0, 2, 1]], atol=1e-5)
     assert seen[0][1] is None
     np.testing.assert_allclose(done.completed, points, atol=1e-5)
     (tmp_path / "boxes").mkdir()
     (tmp_path / "car.txt").rename(tmp_path / "boxes" / "car.txt")
-    complete_file(echo, tmp_path / "car.pcd", tmp_path / "o", box=tmp_path / "boxes")
+    complete_file(echo, tmp_path / "car.pcd", tmp_path / "o", kitti_box=tmp_path / "boxes")
     write_points(tmp_path / "van.pcd", points)
     with pytest.raises(FileNotFoundError, match=r"van\.txt"):
-        complete_file(echo, tmp_path / "van.pcd", tmp_path / "o", box=tmp_path / "boxes")
+        complete_file(echo, tmp_path / "van.pcd", tmp_path / "o", kitti_box=tmp_path / "boxes")
+
+
+def test_the_former_name_of_the_kitti_box_is_taken_with_a_warning(tmp_path, scan):
+    np.savetxt(tmp_path / "b.txt", FACES * (4, 2, 1))
+    write_points(tmp_path / "s.ply", scan)
+    new = complete_file(echo, tmp_path / "s.ply", tmp_path / "o.ply", kitti_box=tmp_path / "b.txt").completed
+    for call in (
+        lambda: complete_file(echo, tmp_path / "s.ply", tmp_path / "o.ply", box=tmp_path / "b.txt").completed,
+        lambda: complete_folder(echo, tmp_path, tmp_path / "out", box=tmp_path / "b.txt") and new,
+    ):
+        with pytest.warns(FutureWarning, match="kitti_box") as caught:
+            np.testing.assert_array_equal(call(), new)
+        assert caught[0].filename == __file__
+    with pytest.warns(FutureWarning, match="kitti_box") as caught:
+        assert Settings(box="b.txt").kitti_box == "b.txt"
+    assert caught[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Settings(kitti_box="b.txt")
 
 
 @pytest.mark.parametrize("suffix", [".ply", ".pcd", ".npz", ".h5", ".csv"])
-def test_kept_points_keep_their_colours_and_completed_ones_are_grey(tmp_path, scan, suffix):
+def test_kept_points_keep_their_colors_and_completed_ones_are_grey(tmp_path, scan, suffix):
     colors = np.random.default_rng(1).integers(0, 256, scan.shape).astype(np.uint8)
     write_cloud(tmp_path / f"s{suffix}", Cloud(scan, colors, scan))
     complete_file(echo, tmp_path / f"s{suffix}", tmp_path / "o", keep_partial=True)
@@ -110,7 +151,7 @@ def test_kept_points_keep_their_colours_and_completed_ones_are_grey(tmp_path, sc
     assert found.normals is None
 
 
-def test_the_answer_alone_has_no_colours(tmp_path, scan):
+def test_the_answer_alone_has_no_colors(tmp_path, scan):
     write_cloud(tmp_path / "s.ply", Cloud(scan, np.zeros(scan.shape, np.uint8)))
     assert complete_file(echo, tmp_path / "s.ply", tmp_path / "o").cloud.colors is None
 
@@ -158,7 +199,8 @@ def test_a_folder_is_completed_past_a_broken_scan(folder, tmp_path):
     assert batch.written == [tmp_path / "out" / name for name in names]
     assert list(batch.failed) == [folder / "broken.pcd"]
     assert "no PCD header" in batch.failed[folder / "broken.pcd"]
-    assert sorted(p.name for p in (tmp_path / "out").rglob("*") if p.is_file()) == ["a.ply", "a.ply", "b.npy"]
+    assert sorted(p.name for p in (tmp_path / "out").rglob("[!.]*") if p.is_file()) == ["a.ply", "a.ply", "b.npy"]
+    assert batch.passed_over == {folder / "notes.md": "unknown extension .md"}
 
 
 def test_what_is_there_already_is_left_unless_asked(folder, tmp_path):
@@ -184,10 +226,99 @@ def test_two_scans_with_one_result_are_told_apart(folder, tmp_path, scan):
     assert "rename one" in batch.failed[folder / "a.ply"]
 
 
-@pytest.mark.parametrize(("suffix", "message"), [(None, "holds no scan"), (".obj", "holds no scan")])
-def test_an_empty_folder_is_named(tmp_path, suffix, message):
-    with pytest.raises(ValueError, match=message):
-        complete_folder(echo, tmp_path, tmp_path / "out", suffix=suffix)
+def test_a_folder_without_a_scan_is_named_and_what_lies_in_it(tmp_path):
+    with pytest.raises(ValueError, match="holds no scan; known are"):
+        complete_folder(echo, tmp_path, tmp_path / "out")
+    (tmp_path / "a.e57x").write_bytes(b"x")
+    (tmp_path / "b.e57x").write_bytes(b"x")
+    with pytest.raises(ValueError, match=r"holds no scan .2 of unknown extension \.e57x.; known are"):
+        complete_folder(echo, tmp_path, tmp_path / "out")
+    with pytest.raises(ValueError, match="no such folder"):
+        complete_folder(echo, tmp_path / "none", tmp_path / "out")
+
+
+def test_what_is_no_scan_is_counted_by_its_reason_and_fails_nothing(folder, tmp_path):
+    (folder / "broken.pcd").unlink()
+    (folder / "README.txt").write_text("# Scans\n\nTaken on 3 May 2021 with two scanners, 1 m apart.\n")
+    (folder / "LICENSE").write_text("free")
+    (folder / "sub" / "more.md").write_text("more")
+    (folder / "list.csv").write_text("name;date\na;2021\n")
+    (folder / "points.txt").write_text("0 0 0\n1 0 0\n0 1 1\n")
+    batch = complete_folder(echo, folder, tmp_path / "out")
+    assert not batch.failed
+    assert [path.name for path in batch.written] == ["a.ply", "b.npy", "points.txt", "a.ply"]
+    assert batch.reasons() == {"unknown extension .md": 2, "no extension": 1, "no line of three numbers": 2}
+    assert not (tmp_path / "out" / "README.txt").exists()
+
+
+def test_a_text_of_numbers_that_cannot_be_read_is_a_failure(folder, tmp_path):
+    (folder / "half.txt").write_text("0 0 0\n1 0 0\n0 1\n0 1 1\n")
+    (folder / "empty.txt").write_text("")
+    (folder / "words.xyz").write_text("no such thing\n")
+    (folder / "nothing.csv").write_text("x,y,z\nnan,nan,nan\n")
+    failed = complete_folder(echo, folder, tmp_path / "out").failed
+    assert {"half.txt", "empty.txt", "words.xyz", "nothing.csv"} <= {path.name for path in failed}
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"normalize": None}, "normalize was 'partial' and is None"),
+        ({"up": "z"}, "up was 'y' and is 'z'"),
+        ({"keep_partial": True}, "keep_partial was False and is True"),
+        ({"model": lambda points, normalize: points + 1}, "by another model"),
+    ],
+)
+def test_results_of_other_settings_are_not_taken_for_done(folder, tmp_path, changed, message):
+    complete_folder(echo, folder, tmp_path / "out")
+    before = read_points(tmp_path / "out" / "b.npy")
+    arguments = {"model": echo, "folder": folder, "output": tmp_path / "out", **changed}
+    with pytest.raises(ValueError, match=f"3 of the results there were made otherwise .{message}.*--overwrite"):
+        complete_folder(**arguments)
+    np.testing.assert_array_equal(read_points(tmp_path / "out" / "b.npy"), before)
+    assert len(complete_folder(**arguments, overwrite=True).written) == 3
+    assert len(complete_folder(**arguments).skipped) == 3
+    with pytest.raises(ValueError, match="made otherwise"):
+        complete_folder(echo, folder, tmp_path / "out")
+
+
+def test_results_that_an_interruption_left_old_are_not_taken_for_done(folder, tmp_path):
+    def interrupted(name, done):
+        raise KeyboardInterrupt
+
+    complete_folder(echo, folder, tmp_path / "out")
+    with pytest.raises(KeyboardInterrupt):
+        complete_folder(echo, folder, tmp_path / "out", up="z", overwrite=True, each=interrupted)
+    with pytest.raises(ValueError, match="2 of the results there were made otherwise"):
+        complete_folder(echo, folder, tmp_path / "out", up="z")
+    # Results of an unknown origin, too, once they are being made again.
+    (tmp_path / "out" / NAME).unlink()
+    with pytest.raises(KeyboardInterrupt):
+        complete_folder(echo, folder, tmp_path / "out", up="z", overwrite=True, each=interrupted)
+    with pytest.raises(ValueError, match="nothing says how"):
+        complete_folder(echo, folder, tmp_path / "out", up="z")
+
+
+def test_an_interrupted_run_goes_on_where_it_ended(folder, tmp_path):
+    done = []
+
+    def interrupted(name, completion):
+        done.append(name)
+        if len(done) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        complete_folder(echo, folder, tmp_path / "out", each=interrupted)
+    batch = complete_folder(echo, folder, tmp_path / "out")
+    assert (len(batch.skipped), len(batch.written)) == (2, 1)
+
+
+def test_a_damaged_record_is_named(folder, tmp_path):
+    complete_folder(echo, folder, tmp_path / "out")
+    assert len(json.loads((tmp_path / "out" / NAME).read_text())["results"]) == 3
+    (tmp_path / "out" / NAME).write_text("[]")
+    with pytest.raises(ValueError, match=f"{NAME}: the record of the results beside it is damaged"):
+        complete_folder(echo, folder, tmp_path / "out")
 
 
 def test_an_unknown_suffix_is_named(folder, tmp_path):
@@ -204,18 +335,47 @@ def test_a_mesh_gives_a_ply(tmp_path):
     assert complete_file(echo, tmp_path / "m.stl", tmp_path / "out").path == tmp_path / "out.ply"
 
 
-@tensorflow_only
-def test_the_shipped_preset_comes_before_the_demos_model(tmp_path, monkeypatch):
-    from keras_wcd.models import presets
+def never(points, normalize):
+    raise AssertionError("the model is asked before the output is known to be writable")
 
-    monkeypatch.setattr(presets, "PRESETS", {})
-    monkeypatch.setattr(completing, "DEMO_MODEL", tmp_path / "model.keras")
-    with pytest.raises(FileNotFoundError, match="there is no model"):
-        completing.find_model()
-    (tmp_path / "model.keras").touch()
-    assert completing.find_model() == tmp_path / "model.keras"
-    monkeypatch.setattr(presets, "PRESETS", {"default": "weights"})
-    assert completing.find_model() == completing.find_model("default") == presets.locate("default")
+
+def test_an_output_that_cannot_be_written_is_named_before_any_work(tmp_path, scan, monkeypatch):
+    write_points(tmp_path / "scans.ply", scan)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="does not exist"):
+        complete_file(never, tmp_path / "scans.ply", tmp_path / "none" / "o.ply")
+    with pytest.raises(ValueError, match="standard output"):
+        complete_file(never, tmp_path / "scans.ply", "-")
+    with pytest.raises(ValueError, match="file is a file; name a folder"):
+        complete_folder(never, tmp_path, tmp_path / "file" / "out")
+    monkeypatch.setattr("tempfile.TemporaryFile", refused)
+    with pytest.raises(PermissionError, match=r"o\.ply: the folder .* takes no new file .Read-only file system."):
+        complete_file(never, tmp_path / "scans.ply", tmp_path / "o.ply")
+    with pytest.raises(PermissionError, match="takes no new file"):
+        complete_folder(never, tmp_path, tmp_path / "out" / "deep")
+    assert not (tmp_path / "out").exists()
+
+
+def refused(dir):
+    raise OSError(30, os.strerror(30), dir)
+
+
+@tensorflow_only
+def test_a_litert_file_completes_from_the_shell_without_a_framework(tmp_path, scan):
+    from export_models import little
+
+    from keras_wcd.export import runtime, to_tflite
+
+    write_points(tmp_path / "s.ply", scan)
+    model = to_tflite(little(), tmp_path / "m.tflite", num_points=96)
+    program = (
+        "import sys; sys.modules.update(dict.fromkeys(['tensorflow', 'keras'])); "
+        "from keras_wcd.cli import main; main(sys.argv[1:])"
+    )
+    command = [sys.executable, "-c", program, "complete", "s.ply", "-o", "o.ply", "--model", str(model)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_array_equal(read_points(tmp_path / "o.ply"), runtime.complete(model, scan))
 
 
 def run(monkeypatch, *arguments):
@@ -241,6 +401,7 @@ def test_the_command_on_a_folder_ends_with_2_where_a_scan_failed(folder, tmp_pat
     assert result.exit_code == 2
     assert f"Error: {folder / 'broken.pcd'}: no PCD header" in result.output
     assert "3 completed, 1 failed" in result.output
+    assert "Passed over 1 files that are no scans: 1 of unknown extension .md" in result.output
     assert "Traceback" not in result.output
     pages = {p.relative_to(tmp_path / "pages").as_posix() for p in (tmp_path / "pages").rglob("*.html")}
     assert pages == {"a.ply.html", "b.npy.html", "sub/a.ply.html"}
@@ -255,8 +416,12 @@ def test_the_command_on_a_folder_ends_with_2_where_a_scan_failed(folder, tmp_pat
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["a.ply", "-o", "out", "--box", "none.txt"], "none.txt"),
-        (["a.ply", "-o", "out", "--box", "notes.md"], "not a box"),
+        (["a.ply", "-o", "out", "--kitti-box", "none.txt"], "none.txt"),
+        (["a.ply", "-o", "out", "--kitti-box", "notes.md"], "not a box"),
+        (["a.ply", "-o", "-"], "standard output"),
+        (["a.ply", "-o", "out", "--html", "-"], "standard output"),
+        ([".", "-o", "-"], "standard output"),
+        ([".", "-o", "a.ply"], "is a file"),
         (["a.ply", "-o", "a.ply"], "is the scan itself"),
         (["a.ply", "-o", "out", "--dataset", "x"], "dataset"),
         (["a.ply", "-o", "out", "--overwrite"], "go with a folder"),
@@ -276,6 +441,27 @@ def test_a_mistake_is_one_line_and_exit_code_2(folder, monkeypatch, arguments, m
     assert message in result.output
     assert "Traceback" not in result.output
     assert not list(folder.glob("out*"))
+
+
+@tensorflow_only
+def test_the_command_takes_the_former_name_of_the_kitti_box(folder, tmp_path, monkeypatch):
+    np.savetxt(tmp_path / "b.txt", FACES * (4, 2, 1))
+    result = run(monkeypatch, "complete", folder / "a.ply", "-o", tmp_path / "o.ply", "--box", tmp_path / "b.txt")
+    assert result.exit_code == 0, result.output
+    assert "--kitti-box" in result.output
+    assert "--box " not in run(monkeypatch, "complete", "--help").output
+
+
+@tensorflow_only
+def test_the_command_asks_for_overwrite_where_results_were_made_otherwise(folder, tmp_path, monkeypatch):
+    (folder / "broken.pcd").unlink()
+    arguments = ("complete", folder, "-o", tmp_path / "out")
+    assert run(monkeypatch, *arguments).exit_code == 0
+    result = run(monkeypatch, *arguments, "--normalize", "bbox")
+    assert result.exit_code == 2
+    assert "normalize was 'partial' and is 'bbox'" in result.output
+    assert "--overwrite" in result.output
+    assert run(monkeypatch, *arguments, "--normalize", "bbox", "--overwrite").exit_code == 0
 
 
 @tensorflow_only

@@ -6,6 +6,7 @@ import sys
 import click
 
 from keras_wcd.commands.shared import example, load_framework
+from keras_wcd.files import writable
 
 PATH = click.Path(path_type=pathlib.Path)
 
@@ -14,35 +15,47 @@ PATH = click.Path(path_type=pathlib.Path)
 @click.argument("scan", type=PATH)
 @click.option("-o", "--output", required=True, type=PATH, help="File to write; a folder where SCAN is one.")
 @click.option(
-    "--model", help="A .keras file, preset or .tflite file.  [default: the preset that ships, else the demo's]"
+    "--model",
+    help="A .keras file, preset, .tflite file or SavedModel.  [default: the preset that ships, else the demo's]",
 )
 @click.option(
     "--normalize", type=click.Choice(["partial", "bbox", "none"]), default="partial", help="Frame of the scan."
 )
 @click.option("--up", type=click.Choice(["x", "y", "z"]), default="y", help="The scan's axis that points up.")
 @click.option("--keep-partial", is_flag=True, help="Put the measured points before the completed ones.")
-@click.option("--box", type=PATH, help="KITTI box of the scan: 8 corners, 3 numbers a line. A folder has one per scan.")
+@click.option(
+    "--kitti-box", type=PATH, help="KITTI box of the scan: 8 corners, 3 numbers a line. A folder has one per scan."
+)
+@click.option("--box", type=PATH, hidden=True)
 @click.option("--dataset", help="Array of an npz or h5 file that holds several.")
 @click.option("--html", type=PATH, help="Page with a view one can turn; a folder where SCAN is one.")
 @click.option("--picture", type=PATH, help="PNG of scan and completion; a folder where SCAN is one.")
 @click.option("--format", "suffix", help="Extension of a folder's results.  [default: that of each scan]")
 @click.option("--overwrite", is_flag=True, help="Complete again what a folder of results holds already.")
-def complete(scan, output, model, normalize, html, picture, suffix, overwrite, **settings):
+def complete(scan, output, model, normalize, html, picture, suffix, overwrite, box, **settings):
     """Complete SCAN, a file or a folder of files, in its own units and place."""
-    load_framework()
-    from keras_wcd.complete import complete_file, complete_folder, write_views
-
     settings["normalize"] = None if normalize == "none" else normalize
-    if not scan.is_dir():
-        if suffix or overwrite:
-            raise click.UsageError("--format and --overwrite go with a folder of scans")
-        for view in (html, picture):
-            if view and not view.parent.is_dir():
-                raise click.UsageError(f"{view}: the folder {view.parent} does not exist; create it first")
-        done = complete_file(model, scan, output, **settings)
-        write_views(done, scan.name, html, picture)
-        click.echo(f"{done.path}: {len(done.cloud)} points")
+    if box:
+        click.echo("--box is called --kitti-box now, and goes with the next release", err=True)
+        settings["kitti_box"] = settings["kitti_box"] or box
+    if scan.is_dir():
+        suffix = suffix and "." + suffix.lstrip(".")
+        _folder(model, scan, output, html, picture, suffix=suffix, overwrite=overwrite, **settings)
         return
+    if suffix or overwrite:
+        raise click.UsageError("--format and --overwrite go with a folder of scans")
+    from keras_wcd.complete import complete_file, output_path, write_views
+
+    for path in filter(None, (output_path(scan, output), html, picture)):
+        writable(path)
+    _load(model)
+    done = complete_file(model, scan, output, **settings)
+    write_views(done, scan.name, html, picture)
+    click.echo(f"{done.path}: {len(done.cloud)} points")
+
+
+def _folder(model, scans, output, html, picture, **settings):
+    from keras_wcd.complete import complete_folder, write_views
 
     def views(name, done):
         pages = [folder and _file(folder / name.with_name(name.name + end)) for folder, end in targets]
@@ -52,14 +65,25 @@ def complete(scan, output, model, normalize, html, picture, suffix, overwrite, *
     for folder, end in targets:
         if folder and folder.suffix == end:
             raise click.UsageError(f"{folder}: give a folder, into which every scan's {end} file goes")
-    suffix = suffix and "." + suffix.lstrip(".")
-    batch = complete_folder(model, scan, output, suffix=suffix, overwrite=overwrite, each=views, **settings)
-    for error in batch.failed.values():
+    for folder in filter(None, (output, html, picture)):
+        writable(folder, folder=True)
+    _load(model)
+    found = complete_folder(model, scans, output, each=views, **settings)
+    for error in found.failed.values():
         click.echo(f"Error: {error.splitlines()[0]}", err=True)
-    skipped = f", {len(batch.skipped)} there already (--overwrite completes them again)" if batch.skipped else ""
-    click.echo(f"{output}: {len(batch.written)} completed{skipped}, {len(batch.failed)} failed")
-    if batch.failed:
+    if found.passed_over:
+        reasons = ", ".join(f"{count} of {why}" for why, count in found.reasons().items())
+        click.echo(f"Passed over {len(found.passed_over)} files that are no scans: {reasons}", err=True)
+    skipped = f", {len(found.skipped)} there already (--overwrite completes them again)" if found.skipped else ""
+    click.echo(f"{output}: {len(found.written)} completed{skipped}, {len(found.failed)} failed")
+    if found.failed:
         sys.exit(2)
+
+
+def _load(model):
+    """The framework, where the model needs it: a LiteRT file runs by itself."""
+    if pathlib.Path(model or "").suffix != ".tflite":
+        load_framework()
 
 
 def _file(path: pathlib.Path) -> pathlib.Path:

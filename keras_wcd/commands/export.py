@@ -16,15 +16,19 @@ from keras_wcd.commands.shared import example, load_framework
 @click.option("--points", default=2048, help="Points of the exported network's input.")
 def export(model, output, quantization, points):
     """Write a model as LiteRT file (.tflite) or as SavedModel folder."""
+    from keras_wcd.export.targets import file_target, folder_target
+
+    as_file = output.suffix == ".tflite"
+    (file_target if as_file else folder_target)(output)
+    if quantization != "none" and not as_file:
+        raise click.UsageError(f"--quantization goes with a .tflite file, and {output} is none")
     load_framework()
-    from keras_wcd.complete import find_model, load_model
     from keras_wcd.export import to_saved_model, to_tflite
+    from keras_wcd.predictors import find_model, load_model
 
     network = load_model(find_model(model))
-    if output.suffix == ".tflite":
+    if as_file:
         to_tflite(network, output, None if quantization == "none" else quantization, num_points=points)
-    elif quantization != "none":
-        raise click.UsageError(f"--quantization goes with a .tflite file, and {output} is none")
     else:
         to_saved_model(network, output, points)
     click.echo(output)

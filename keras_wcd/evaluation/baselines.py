@@ -2,18 +2,15 @@
 
 import numpy as np
 
-from keras_wcd.data.resampling import resample
-from keras_wcd.ops.sampling import farthest_point_indices
+from keras_wcd.frames import resample
 
 MIRROR = np.array([1, 1, -1], np.float32)
 """Left and right of the canonical frame (y up, front +x) are mirror images in z."""
 
 
 def scan_alone(partial: np.ndarray, count: int) -> np.ndarray:
-    """`count` points of a scan `(N, 3)`: its farthest ones, or all of them and repetitions."""
-    if len(partial) <= count:
-        return resample(partial, count)
-    return partial[farthest_point_indices(partial, count)]
+    """`count` points of a scan `(N, 3)`, by the rule that resamples it for a network."""
+    return resample(partial, count)
 
 
 def scan_and_mirror(partial: np.ndarray, count: int) -> np.ndarray:

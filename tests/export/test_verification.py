@@ -126,7 +126,7 @@ def test_every_public_name_resolves_and_is_listed():
     for name in export.__all__:
         assert getattr(export, name) is not None
     assert set(export.__all__) <= set(dir(export))
-    with pytest.raises(AttributeError, match="no attribute 'onnx'"):
+    with pytest.raises(AttributeError, match="onnx"):
         export.onnx  # noqa: B018
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from keras_wcd.data.io import text
 from keras_wcd.data.io.limits import FormatError
+from keras_wcd.frames import precision
 
 REAR, FRONT = 0, 3
 """Corners of one lower edge along the car: the box's heading and length are those of the way between them."""
@@ -59,7 +60,7 @@ def to_box_frame(points: np.ndarray, corners: np.ndarray) -> np.ndarray:
         corners: `(8, 3)`, the corners of the box in KITTI's order, in the frame of `points`.
 
     Returns:
-        `(..., 3)`, float64 for float64 points, float32 otherwise; computed in float64.
+        `(..., 3)`, float32 for float32 points, float64 for float64 and whole numbers; computed in float64.
 
     Raises:
         ValueError: for corners of another shape, not finite or without length.
@@ -67,7 +68,7 @@ def to_box_frame(points: np.ndarray, corners: np.ndarray) -> np.ndarray:
     frame = BoxFrame.of(corners)
     points = np.asarray(points)
     moved = (points.astype(np.float64) - frame.center) @ frame.rotation / frame.scale
-    return moved[..., [0, 2, 1]].astype(_float(points))
+    return moved[..., [0, 2, 1]].astype(precision(points))
 
 
 def from_box_frame(points: np.ndarray, corners: np.ndarray) -> np.ndarray:
@@ -75,7 +76,7 @@ def from_box_frame(points: np.ndarray, corners: np.ndarray) -> np.ndarray:
     frame = BoxFrame.of(corners)
     points = np.asarray(points)
     moved = points[..., [0, 2, 1]].astype(np.float64) * frame.scale
-    return (moved @ frame.rotation.T + frame.center).astype(_float(points))
+    return (moved @ frame.rotation.T + frame.center).astype(precision(points))
 
 
 def read_box(path: str | os.PathLike) -> np.ndarray:
@@ -96,7 +97,3 @@ def read_box(path: str | os.PathLike) -> np.ndarray:
     except (FormatError, ValueError) as error:
         raise ValueError(f"{path}: not a box of 8 corners, three numbers a line ({error})") from None
     return corners
-
-
-def _float(points: np.ndarray) -> type:
-    return np.float64 if points.dtype == np.float64 else np.float32
