@@ -20,8 +20,9 @@ from keras_wcd.commands.shared import entry, example, load_framework, named_loss
 @click.option("--epochs", default=20)
 @click.option("--batch-size", default=16)
 @click.option("--learning-rate", default=1e-3)
+@click.option("--overwrite", is_flag=True, help="Replace the files of an earlier run in OUTPUT.")
 @click.option("--seed", default=0)
-def train(output, backbone, arguments, dataset, root, shapes, loss, epochs, batch_size, learning_rate, seed):
+def train(output, backbone, arguments, dataset, root, shapes, loss, seed, **run):
     """Train a network: log.csv, best.keras and last.keras in a folder."""
     load_framework()
     import keras
@@ -32,16 +33,7 @@ def train(output, backbone, arguments, dataset, root, shapes, loss, epochs, batc
     keras.utils.set_random_seed(seed)
     data = _dataset(dataset, root, shapes)
     model = entry(NETWORKS, backbone, "--backbone")(**settings(arguments))
-    fitted = fit(
-        model,
-        data,
-        named_loss(loss),
-        epochs=epochs,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        output=output,
-        seed=seed,
-    )
+    fitted = fit(model, data, named_loss(loss), output=output, seed=seed, **run)
     click.echo(f"{output / 'best.keras'}: validation CD-L1 x 1000 = {fitted.best:.2f}")
 
 

@@ -84,13 +84,19 @@ def test_distill_then_train_with_the_winner(tmp_path, monkeypatch):
     assert result.exit_code == 0, result.output
     assert {p.suffix for p in (tmp_path / "d").iterdir()} == {".json", ".png", ".svg"}
     sizes = ["num_coarse=64", "grid_size=2", "latent=32", "hidden=32", "folding=16", "encoder=[16,16,32]"]
-    result = run(
+    command = (
         *("train", "-o", tmp_path / "t", "--loss", tmp_path / "d" / "distillation.json", "--shapes", "16"),
         *("--epochs", "1", "--batch-size", "4"),
         *(part for size in sizes for part in ("--set", size)),
     )
+    result = run(*command)
     assert result.exit_code == 0, result.output
-    assert (tmp_path / "t" / "best.keras").exists()
+    first = (tmp_path / "t" / "best.keras").stat().st_mtime_ns
+    assert run(*command).exit_code == 2
+    assert (tmp_path / "t" / "best.keras").stat().st_mtime_ns == first
+    result = run(*command, "--overwrite")
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "t" / "best.keras").stat().st_mtime_ns > first
 
 
 MISTAKES = {
@@ -107,6 +113,14 @@ MISTAKES = {
     "misspelled network": (["train", "-o", "t", "--backbone", "ponitr"], "did you mean pointr?"),
     "unknown setting": (["train", "-o", "t", "--set", "num_corse=8"], "PCN has no argument 'num_corse'; did you mean"),
     "bad setting": (["train", "-o", "t", "--set", "x"], "--set wants NAME=VALUE"),
+    "negative rate": (["train", "-o", "t", "--learning-rate", "-1"], "learning_rate must be a finite number above 0"),
+    "no rate": (["train", "-o", "t", "--learning-rate", "nan"], "learning_rate must be a finite number above 0"),
+    "no epoch": (["train", "-o", "t", "--epochs", "0"], "epochs must be at least 1 and whole, got 0"),
+    "no batch": (["train", "-o", "t", "--batch-size", "-2"], "batch_size must be at least 1 and whole, got -2"),
+    "no shape": (["train", "-o", "t", "--shapes", "0"], "must be at least 1, got 0"),
+    "an earlier run": (["train", "-o", "earlier"], "earlier: holds the best.keras of an earlier run"),
+    "output is a file": (["train", "-o", "scan.xyz"], "scan.xyz: is a file; name a folder"),
+    "output takes no file": (["train", "-o", "/proc/run"], "takes no new file"),
     "unknown family": (["distill", "-o", "d", "--families", "nope"], "nope"),
     "unknown teacher": (["distill", "-o", "d", "--teacher", "nope"], "unknown loss 'nope'"),
     "argument of another teacher": (
@@ -134,7 +148,8 @@ def test_a_mistake_is_one_line_and_exit_code_2(mistake, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "scan.xyz").write_text("0 0 0\n1 0 0\n0 1 1\n")
     (tmp_path / "empty.xyz").write_text("")
-    for name in ("scan.doc", "model.keras", "model.tflite"):
+    (tmp_path / "earlier").mkdir()
+    for name in ("scan.doc", "model.keras", "model.tflite", "earlier/best.keras"):
         (tmp_path / name).write_text("no such thing")
     np.savez(tmp_path / "two.npz", a=np.ones(3), b=np.ones(3))
     np.save(tmp_path / "words.npy", np.array(["a", "b"]))
@@ -144,6 +159,8 @@ def test_a_mistake_is_one_line_and_exit_code_2(mistake, tmp_path, monkeypatch):
     assert message in result.output
     assert "Traceback" not in result.output
     assert not (tmp_path / "out.ply").exists()
+    assert not (tmp_path / "t").exists()
+    assert (tmp_path / "earlier" / "best.keras").read_text() == "no such thing"
 
 
 @pytest.mark.parametrize("teacher", ["cd_l1", "CD-L2", '{"name": "cd_l1"}', '{"name": "info_cd", "tau": 0.5}', "dcd"])
