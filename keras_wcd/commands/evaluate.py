@@ -25,36 +25,37 @@ PROVENANCE = (
 @click.option("--cars-split", default="test", help="Splits of PCN that the cars are taken from, parted by commas.")
 @click.option("--paper", is_flag=True, help="Print published figures beside the network's.")
 @click.option(
+    "--frame",
+    default="auto",
+    help="Where the network sees scans: auto (the frame it was trained in, if it says so), dataset, box or sphere.",
+)
+@click.option(
     "-o", "--output", default="runs/eval", type=click.Path(path_type=pathlib.Path), help="Folder for the results."
 )
-def evaluate(
-    model, data, dataset, split, batch_size, metrics, keep_partial, baselines, cars, cars_split, paper, output
-):
-    """Measure a .keras file, preset or .tflite file on a data set: tables, CSV, JSON, pictures."""
+@click.option("--overwrite", is_flag=True, help="Replace another evaluation in that folder.")
+def evaluate(model, data, dataset, split, metrics, cars, cars_split, paper, output, **options):
+    """Measure a .keras file, preset, .tflite file or SavedModel on a data set: tables, CSV, JSON, pictures."""
     if paper and "cd_l1" not in metrics.split(","):
         raise click.UsageError("--paper compares CD-L1: name cd_l1 in --metrics")
     load_framework()
-    from keras_wcd.complete import find_model, load_model
     from keras_wcd.data import open_dataset
     from keras_wcd.evaluation import evaluate, paper_table
 
     opened = open_dataset(dataset, data)
-    path = find_model(model)
-    network = path if path.suffix == ".tflite" else load_model(path)
     evaluation = evaluate(
-        network,
+        model,
         opened,
-        split or getattr(opened, "evaluation_split", "test"),
-        batch_size=batch_size,
-        metrics=tuple(metrics.split(",")),
-        keep_partial=keep_partial,
-        baselines=baselines,
+        split or opened.evaluation_split,
+        metrics=tuple(name.strip() for name in metrics.split(",")),
         reference_cars=_cars(open_dataset("pcn", cars), cars_split.split(",")) if cars else None,
         output=output,
+        **options,
     )
     click.echo(evaluation.table())
+    if evaluation.settings["frame"] != opened.frame:
+        click.echo(f"\nThe network saw the scans in the frame {evaluation.settings['frame']!r}: docs/evaluation.md")
     if paper and "cd_l1" in evaluation.metrics:
-        click.echo(f"\n{paper_table(evaluation, _backbone(network))}\n{PROVENANCE}")
+        click.echo(f"\n{paper_table(evaluation, _backbone(model))}\n{PROVENANCE}")
     click.echo(f"\n{output}: samples.csv, table.csv, evaluation.json, worst.png, median.png")
 
 
@@ -67,8 +68,12 @@ def _cars(pcn, splits: list[str]) -> list:
     return list(cars.values())
 
 
-def _backbone(network) -> str | None:
-    """The key of a network in the table of networks."""
+def _backbone(model: pathlib.Path) -> str | None:
+    """The key of a model's network in the table of networks; none for a file that is no Keras model."""
     from keras_wcd.models import BACKBONES
+    from keras_wcd.predictors import find_model, load_model
 
+    if model.suffix not in ("", ".keras"):
+        return None
+    network = load_model(find_model(model))
     return next((key for key, kind in BACKBONES.items() if type(network) is kind), None)

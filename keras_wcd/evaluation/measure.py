@@ -1,4 +1,4 @@
-"""The samples of a data set completed in batches, and the figures of every one."""
+"""The samples of a data set completed in batches, and the scores of every one."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -8,10 +8,11 @@ import numpy as np
 from keras_wcd.data.contract import PairDataset, Sample
 from keras_wcd.data.datasets.view_cuts import DIFFICULTIES
 from keras_wcd.evaluation.baselines import BASELINES
+from keras_wcd.evaluation.framing import Framing
 from keras_wcd.evaluation.results import Measured
 from keras_wcd.metrics import consistency, fidelity, figures, mmd
 from keras_wcd.ops import host
-from keras_wcd.predictors import Answering
+from keras_wcd.predictors import Predictor
 
 
 class Place(NamedTuple):
@@ -33,35 +34,48 @@ class Completed(NamedTuple):
 def places(dataset: PairDataset, split: str) -> list[Place]:
     """Every sample of a split in the order in which it is measured.
 
-    Test splits that are cut at a difficulty come at all of them; the frames of a car follow each other.
+    Test splits that are cut at a difficulty come at all of them; the sweeps of a car follow each other.
     """
-    if hasattr(dataset, "tracklets"):
-        cars = [(name, index) for name, frames in dataset.tracklets().items() for index in frames]
+    cars = [(name, index) for name, indices in dataset.tracklets().items() for index in indices]
+    if cars:
         tracked = {index for _, index in cars}
         others = [("", index) for index in range(dataset.size(split)) if index not in tracked]
         return [Place(dataset, index, name) for name, index in [*cars, *others]]
-    if split == "test" and hasattr(dataset, "at"):
-        levels = {name: dataset.at(name) for name in DIFFICULTIES}
-        return [Place(data, i, name) for name, data in levels.items() for i in range(data.size(split))]
-    return [Place(dataset, index, "") for index in range(dataset.size(split))]
+    levels = {name: dataset.at(name) for name in DIFFICULTIES} if split == "test" else {}
+    found = [(name, data) for name, data in levels.items() if data is not None] or [("", dataset)]
+    return [Place(data, index, name) for name, data in found for index in range(data.size(split))]
+
+
+class Network(NamedTuple):
+    """A network and where it sees the scans."""
+
+    predictor: Predictor
+    framing: Framing
+
+    def complete(self, places: Sequence[Place], split: str) -> list[Completed]:
+        """The completions of a batch of places, in the data set's frame."""
+        samples = [place.dataset.load(split, place.index) for place in places]
+        frames = [self.framing.frame(sample) for sample in samples]
+        pairs = zip([sample.partial for sample in samples], frames, strict=True)
+        clouds = self.predictor.predict_each([scan if frame is None else frame.apply(scan) for scan, frame in pairs])
+        clouds = [c if frame is None else frame.invert(c) for c, frame in zip(clouds, frames, strict=True)]
+        return [Completed(*row) for row in zip(places, samples, clouds, strict=True)]
 
 
 def completions(
-    found: Sequence[Place], split: str, answer: Answering, batch_size: int, advance: Callable[[int], Any]
+    network: Network, found: Sequence[Place], split: str, batch_size: int, advance: Callable[[int], Any] = int
 ) -> Iterator[list[Completed]]:
     """The completions of all places, a batch at a time; `advance` hears how many are done."""
     for start in range(0, len(found), batch_size):
         batch = found[start : start + batch_size]
-        samples = [place.dataset.load(split, place.index) for place in batch]
-        clouds = answer(samples, [place.index for place in batch])
-        yield [Completed(*row) for row in zip(batch, samples, clouds, strict=True)]
+        yield network.complete(batch, split)
         advance(len(batch))
 
 
-def pair_figures(
+def pair_scores(
     batches: Iterator[list[Completed]], metrics: Sequence[str], baselines: bool
 ) -> dict[str, list[Measured]]:
-    """Figures against the ground truth, of the network under the name "" and of every baseline."""
+    """Scores against the ground truth, of the network under the name "" and of every baseline."""
     methods = {"": None, **(BASELINES if baselines else {})}
     measured = {name: [] for name in methods}
     for batch in batches:
@@ -76,7 +90,7 @@ def pair_figures(
 
 
 def _measure(truths: list[np.ndarray], clouds: list[np.ndarray], metrics: Sequence[str]) -> list[dict[str, float]]:
-    """The figures of a batch, on all cores; the earth mover's distance spreads over them by itself."""
+    """The scores of a batch, on all cores; the earth mover's distance spreads over them by itself."""
     quick = tuple(name for name in metrics if name != "emd")
     found = host.parallel(figures, [(*pair, quick) for pair in zip(truths, clouds, strict=True)])
     if len(quick) < len(metrics):
@@ -85,7 +99,7 @@ def _measure(truths: list[np.ndarray], clouds: list[np.ndarray], metrics: Sequen
     return [{name: values[name] for name in metrics} for values in found]
 
 
-def sweep_figures(
+def sweep_scores(
     batches: Iterator[list[Completed]], reference_cars: Sequence[np.ndarray] | None
 ) -> dict[str, list[Measured]]:
     """Fidelity of every scan, its distance to the most similar car, its consistency with the sweep before."""
@@ -105,5 +119,5 @@ def _follows(place: Place, before: Place) -> bool:
     """Whether a scan shows the car of the scan before, one sweep later."""
     if not place.group or place.group != before.group:
         return False
-    frame = getattr(place.dataset, "frame", None)
-    return frame is None or frame(place.index) == frame(before.index) + 1
+    sweep, earlier = place.dataset.sweep(place.index), before.dataset.sweep(before.index)
+    return sweep is None or earlier is None or sweep == earlier + 1

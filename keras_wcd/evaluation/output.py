@@ -1,4 +1,4 @@
-"""An evaluation as files: figures of every sample, table, means, pictures of the worst and the median cases."""
+"""An evaluation as files: scores of every sample, table, means, pictures of the worst and the median cases."""
 
 import contextlib
 import csv
@@ -11,13 +11,44 @@ from typing import Any
 
 import numpy as np
 
-from keras_wcd.evaluation import tables
 from keras_wcd.evaluation.results import Evaluation
+from keras_wcd.evaluation.tables import DIGITS
 from keras_wcd.files import replacing
 from keras_wcd.visual.pictures import clouds_png
+from keras_wcd.visual.tables import number
 
 SHOWN = 4
 """Cases in a picture."""
+SUMMARY = "evaluation.json"
+
+
+def check_free(folder: Path, question: dict[str, Any] | None) -> None:
+    """Raise where a folder holds an evaluation of something else, which would be lost.
+
+    Args:
+        folder: Where the files would be written.
+        question: What is about to be measured: model, data set, split, metrics and settings; None replaces anything.
+
+    Raises:
+        ValueError: for a file in the folder's place, or a folder with another evaluation.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"output {str(folder)!r} is a file; name a folder")
+    if question is None or not (folder / SUMMARY).is_file():
+        return
+    try:
+        earlier = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+        held = " ".join(str(earlier[key]) for key in ("model", "dataset", "split"))
+        # What an earlier version did not record does not differ.
+        earlier = {**earlier["settings"], **earlier, "metrics": list(earlier["figures"])}
+    except (OSError, ValueError, KeyError, TypeError):
+        raise ValueError(f"output {str(folder)!r} holds an {SUMMARY} that is none of ours; {_WAYS}") from None
+    other = [key for key, value in _plain(question).items() if earlier.get(key, value) != value]
+    if other:
+        raise ValueError(f"output {str(folder)!r} holds an evaluation with another {other[0]}, {held}; {_WAYS}")
+
+
+_WAYS = "name another folder, or allow to replace it (overwrite=True, --overwrite)"
 
 
 def write(evaluation: Evaluation, folder: Path, redo: Callable[[Sequence[int]], list]) -> None:
@@ -36,8 +67,8 @@ def write(evaluation: Evaluation, folder: Path, redo: Callable[[Sequence[int]], 
     summary["cases"] = {name: [evaluation.samples[row].name for row in rows] for name, rows in cases.items()}
     contents = {
         "samples.csv": _csv(*_samples(evaluation)).encode(),
-        "table.csv": _csv(*tables.rows(evaluation)).encode(),
-        "evaluation.json": (json.dumps(_plain(summary), indent=2) + "\n").encode(),
+        "table.csv": _csv(*evaluation.rows()).encode(),
+        SUMMARY: (json.dumps(_plain(summary), indent=2) + "\n").encode(),
         **{f"{name}.png": _picture(evaluation, metric, rows, redo(rows)) for name, rows in cases.items()},
     }
     folder.mkdir(parents=True, exist_ok=True)
@@ -49,7 +80,7 @@ def write(evaluation: Evaluation, folder: Path, redo: Callable[[Sequence[int]], 
 def _samples(evaluation: Evaluation) -> tuple[list[str], list[list]]:
     header = ["name", "category", "group", *evaluation.metrics]
     body = [
-        [sample.name, sample.category, sample.group, *(sample.figures.get(name, "") for name in evaluation.metrics)]
+        [sample.name, sample.category, sample.group, *(sample.scores.get(name, "") for name in evaluation.metrics)]
         for sample in evaluation.samples
     ]
     return header, body
@@ -72,8 +103,8 @@ def _picture(evaluation: Evaluation, metric: str, rows: Sequence[int], done: lis
         if sample.complete is not None:
             clouds["truth"] = sample.complete
         shown.append({title: _drawable(cloud) for title, cloud in clouds.items()})
-        figure = tables.number(evaluation.samples[row].figures[metric], tables.DIGITS.get(metric, 3))
-        labels.append(f"{sample.category} {figure}")
+        score = number(evaluation.samples[row].scores[metric], DIGITS.get(metric, 3))
+        labels.append(f"{sample.category} {score}")
     return clouds_png(shown, labels=labels)
 
 

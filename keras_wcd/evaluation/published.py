@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from keras_wcd.evaluation import tables
 from keras_wcd.evaluation.results import Evaluation
+from keras_wcd.visual.tables import aligned, number
 
 HYPER2 = "README of github.com/Ethan-Zheng136/Hyper-2 at 6afcecad22ff"
 POINTR = "Table 3 of PoinTr (arXiv 2108.08839) as a public reading note copies it"
@@ -93,7 +94,7 @@ def paper_table(evaluation: Evaluation | None = None, backbone: str | None = Non
         means = {tables.heading(name): value for name, value in method.per_category("cd_l1").items()}
         figures = [means.get(name, math.nan) for name in tables.EIGHT]
         body.append(_cells(f"{method.model} (measured)", method.class_mean("cd_l1"), figures))
-    return tables.aligned([tables.TITLES["cd_l1"], "Average", *tables.EIGHT], body)
+    return aligned([tables.TITLES["cd_l1"], "Average", *tables.EIGHT], body)
 
 
 def to_csv() -> str:
@@ -108,4 +109,4 @@ def to_csv() -> str:
 
 
 def _cells(method: str, average: float, figures) -> list[str]:
-    return [method, *(tables.number(value, 2) for value in (average, *figures))]
+    return [method, *(number(value, 2) for value in (average, *figures))]

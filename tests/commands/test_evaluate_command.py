@@ -30,6 +30,9 @@ def here(tmp_path_factory):
     shapes = published_trees.synthetic()
     for name in ("pcn", "shapenet55", "mvp", "completion3d", "kitti"):
         published_trees.BUILDERS[name](folder / name, shapes)
+    (folder / "earlier").mkdir()
+    earlier = {"model": "other", "dataset": "PCN", "split": "test", "settings": {}, "figures": {"cd_l1": {}}}
+    (folder / "earlier" / "evaluation.json").write_text(json.dumps(earlier))
     return folder
 
 
@@ -93,7 +96,16 @@ def test_kitti_gives_fidelity_matching_distance_and_consistency(here, tmp_path):
 
 MISTAKES = {
     "no data": (["model.keras"], "pcn needs the folder of its files"),
-    "no such data set": (["model.keras", "--dataset", "nope", "--data", "pcn"], "there is no data set 'nope'"),
+    "no such data set": (["model.keras", "--dataset", "nope", "--data", "pcn"], "unknown data set 'nope'"),
+    "misspelled data set": (
+        ["model.keras", "--dataset", "shapenet-5", "--data", "shapenet55"],
+        "did you mean shapenet55?",
+    ),
+    "another evaluation": (
+        ["model.keras", "--data", "pcn", "-o", "earlier"],
+        "output 'earlier' holds an evaluation with another",
+    ),
+    "no such frame": (["model.keras", "--data", "pcn", "--frame", "cube"], "frame must be one of"),
     "no tree": (["model.keras", "--data", "preset"], "there is no PCN.json in it"),
     "no model": (["absent.keras", "--data", "pcn"], "absent.keras: there is no model"),
     "no such split": (["model.keras", "--data", "pcn", "--split", "dev"], "split must be one of"),
@@ -112,3 +124,24 @@ def test_a_mistake_is_one_line_and_exit_code_2(mistake, here, monkeypatch):
     assert message in result.output
     assert "Traceback" not in result.output
     assert not (here / "runs").exists()
+
+
+def test_another_evaluation_is_replaced_where_that_is_allowed(here, tmp_path):
+    arguments = ["--data", here / "pcn", "--metrics", "cd_l1", "-o", tmp_path / "eval"]
+    assert run(here / "model.keras", *arguments).exit_code == 0
+    before = (tmp_path / "eval" / "evaluation.json").read_text()
+    refused = run(here / "preset", *arguments)
+    assert refused.exit_code == 2
+    assert "holds an evaluation with another path" in refused.output
+    assert (tmp_path / "eval" / "evaluation.json").read_text() == before
+    assert run(here / "preset", *arguments, "--overwrite").exit_code == 0
+    assert json.loads((tmp_path / "eval" / "evaluation.json").read_text())["settings"]["path"] == str(here / "preset")
+
+
+def test_a_network_that_records_its_frame_is_said_to_see_another(here, tmp_path):
+    arguments = ["--data", here / "shapenet55", "--dataset", "unseen21", "--metrics", "cd_l1"]
+    left = run(here / "model.keras", *arguments, "-o", tmp_path / "left")
+    assert "The network saw the scans" not in left.output
+    moved = run(here / "model.keras", *arguments, "--frame", "box", "-o", tmp_path / "moved")
+    assert moved.exit_code == 0, moved.output
+    assert "The network saw the scans in the frame 'box'" in moved.output
