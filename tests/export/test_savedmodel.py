@@ -1,5 +1,7 @@
 """SavedModel folders: what they answer, and what they refuse to overwrite."""
 
+import os
+
 import keras
 import numpy as np
 import pytest
@@ -52,4 +54,60 @@ def test_holds_no_call_to_the_host(tmp_path):
 def test_names_the_host_call_that_cannot_be_exported(tmp_path):
     with pytest.raises(ValueError, match="PyFunc"):
         export.to_saved_model(export_models.OnTheHost(), tmp_path / "model", num_points=8)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["m.onnx", "m.tflite", "m.keras", "m.pb", "chair.v2"])
+def test_a_name_of_a_file_is_no_folder(tmp_path, name):
+    with pytest.raises(ValueError, match=rf"{name}: \.\w+ is no format of export; give a .tflite file, or a folder"):
+        export.to_saved_model(export_models.little(), tmp_path / name, num_points=export_models.POINTS)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_version_is_a_name_of_a_folder(tmp_path):
+    export.to_saved_model(export_models.little(), tmp_path / "chair.2", num_points=export_models.POINTS)
+    assert (tmp_path / "chair.2" / "saved_model.pb").is_file()
+
+
+def test_a_folder_that_takes_no_file_is_named_before_any_work(tmp_path, monkeypatch):
+    def refused(dir):
+        raise OSError(30, os.strerror(30), dir)
+
+    monkeypatch.setattr("tempfile.TemporaryFile", refused)
+    for write, name in ((export.to_saved_model, "m"), (export.to_tflite, "m.tflite")):
+        with pytest.raises(PermissionError, match="takes no new file"):
+            write(None, tmp_path / name)
+
+
+def test_a_folder_opens_as_a_function_of_batches(tmp_path):
+    from keras_wcd.export.savedmodel import open_saved_model
+
+    model, x = export_models.little(), export_models.clouds(3)
+    function, points = open_saved_model(
+        export.to_saved_model(model, tmp_path / "model", num_points=export_models.POINTS)
+    )
+    assert points == export_models.POINTS
+    np.testing.assert_allclose(function(x), model.predict(x, verbose=0)[-1], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["-o", "m.onnx"], ".onnx is no format of export; give a .tflite file, or a folder"),
+        (["-o", "-"], "standard output"),
+        (["-o", "none/m.tflite"], "folder that does not exist"),
+        (["-o", "folder", "--quantization", "float16"], "goes with a .tflite file"),
+        (["-o", "m.tflite"], "no.keras: there is no model"),
+    ],
+)
+def test_a_mistake_in_the_shell_is_one_line_and_writes_nothing(tmp_path, monkeypatch, arguments, message):
+    from click.testing import CliRunner
+
+    from keras_wcd.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(main, ["export", "no.keras", *arguments])
+    assert result.exit_code == 2
+    assert message in result.output
+    assert "Traceback" not in result.output
     assert not list(tmp_path.iterdir())

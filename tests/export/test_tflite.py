@@ -159,6 +159,8 @@ def test_refuses_a_model_of_half_precision(tmp_path):
         ({"num_points": 0}, "num_points must be a positive integer, got 0"),
         ({"path": "nowhere/m.tflite"}, "folder that does not exist: 'nowhere'"),
         ({"path": "."}, "is a folder"),
+        ({"path": "m.onnx"}, "m.onnx: a LiteRT file is called .tflite"),
+        ({"path": "-"}, "a LiteRT file is called .tflite"),
         ({"model": "weights.h5"}, "model must be a keras.Model, got str"),
     ],
 )
