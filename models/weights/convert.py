@@ -10,6 +10,8 @@ from keras_wcd.models.weights import torch_file
 
 WRAPPERS = ("model", "base_model", "net_state_dict", "state_dict", "model_state_dict", "network")
 """Keys under which published checkpoints keep the state dict of the network."""
+MAX_WRAPPERS = 8
+"""Dictionaries around a state dict that are looked into; one may hold itself."""
 IGNORED = ("num_batches_tracked",)
 NORMALIZATIONS = (
     keras.layers.BatchNormalization,
@@ -54,8 +56,12 @@ def load_official_weights(model: keras.Model, source: Mapping | str | os.PathLik
 
 
 def unwrap(source: Mapping) -> dict:
-    """The state dict inside a checkpoint, without `module.` prefixes."""
-    while True:
+    """The state dict inside a checkpoint, without `module.` prefixes.
+
+    Raises:
+        ValueError: where there is none.
+    """
+    for _ in range(MAX_WRAPPERS):
         inner = [key for key in WRAPPERS if isinstance(source.get(key), Mapping)]
         if not inner:
             break

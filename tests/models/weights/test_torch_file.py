@@ -1,16 +1,21 @@
 """Reading `.pth` files without running what they hold."""
 
 import collections
+import contextlib
 import io
 import os
 import pickle
 import struct
+import time
+import tracemalloc
 import zipfile
 
 import numpy as np
 import pytest
+import torch_files
 
-from keras_wcd.models.weights import torch_file
+from keras_wcd.models.weights import convert, torch_file
+from keras_wcd.models.weights import pickled as pickled_module
 
 
 class Evil:
@@ -145,16 +150,20 @@ def test_refuses_every_other_name(tmp_path, name):
         torch_file.load(tmp_path / "a.pth")
 
 
-def test_state_that_a_file_sets_changes_nothing_of_the_reader(tmp_path):
-    # BUILD with a (dict, slots) pair would set attributes of what the names stand for.
-    for name in ("collections\nOrderedDict", "torch._utils\n_rebuild_tensor_v2", "numpy\ndtype", "torch\nSize"):
-        before = dict(vars(torch_file.Dictionary)), dict(vars(torch_file._Unpickler)), dict(vars(torch_file.NumpyType))
-        source = b"\x80\x02c" + name.encode() + b"\n}(U\x08__call__K\x01U\x04sizeK\x02u}(U\x04sizeK\x02u\x86b."
-        archive(tmp_path / "a.pth", source, {})
-        with pytest.raises(ValueError, match="PyTorch file|is not read"):
-            torch_file.load(tmp_path / "a.pth")
-        after = dict(vars(torch_file.Dictionary)), dict(vars(torch_file._Unpickler)), dict(vars(torch_file.NumpyType))
-        assert before == after
+NAMED = ("torch._utils\n_rebuild_tensor_v2", "numpy\ndtype", "torch\nSize", "collections\nOrderedDict")
+
+
+@pytest.mark.parametrize("name", NAMED)
+@pytest.mark.parametrize(
+    "state", [b"}U\x08__call__K\x01s", b"}U\x04sizeK\x02s}U\x04sizeK\x02s\x86"], ids=["dict", "slots"]
+)
+def test_state_that_a_file_sets_changes_nothing_of_the_reader(tmp_path, name, state):
+    # BUILD would set attributes of what the names stand for.
+    before = {key: dict(vars(value)) for key, value in vars(torch_file).items() if hasattr(value, "__dict__")}
+    archive(tmp_path / "a.pth", b"\x80\x02c" + name.encode() + b"\n" + state + b"b.", {})
+    with pytest.raises(ValueError, match=r"a\.pth is not read: it sets attributes"):
+        torch_file.load(tmp_path / "a.pth")
+    assert before == {key: dict(vars(torch_file)[key].__dict__) for key in before}
 
 
 @pytest.mark.parametrize(
@@ -207,3 +216,255 @@ def test_a_file_cut_short_at_any_place_is_named(tmp_path):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"none\.pth cannot be read"):
         torch_file.load(tmp_path / "none.pth")
+
+
+@pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])
+def test_a_checkpoint_keeps_its_dictionaries_its_numbers_and_its_shared_storages(tmp_path, legacy):
+    rng = np.random.default_rng(0)
+    weight, flat = rng.normal(size=(4, 6)).astype("f4"), rng.normal(size=30)
+    state = collections.OrderedDict(
+        {
+            "module.a.weight": torch_files.Tensor(weight),
+            "module.a.turned": torch_files.Tensor(flat, (5, 4), (1, 6), 2),
+            "module.b.weight": torch_files.Tensor(flat, (6,), (1,), 24),
+            "module.n": torch_files.Tensor(np.array(7)),
+            "module.empty": torch_files.Tensor(np.zeros((0, 3), "f2")),
+        }
+    )
+    state._metadata = {"": {"version": 1}}
+    saved = {"epoch": 3, "optimizer": {"state": {0: {"step": 5}}, "betas": (0.9, 0.999)}, "base_model": state}
+    found = torch_file.load(torch_files.save(tmp_path / "a.pth", saved, legacy=legacy))
+    assert found["epoch"] == 3
+    assert found["optimizer"] == saved["optimizer"]
+    assert list(found["base_model"]) == list(state)
+    arrays = list(found["base_model"].values())
+    turned = np.array([[flat[2 + i + 6 * j] for j in range(4)] for i in range(5)])
+    for array, expected in zip(arrays, (weight, turned, flat[24:], np.array(7), np.zeros((0, 3), "f2")), strict=True):
+        assert array.dtype == expected.dtype
+        np.testing.assert_array_equal(array, expected)
+
+
+DEEP = 200
+
+
+def nested(kind, depth=DEEP):
+    """A pickle of lists or tuples, each of which holds the one inside it twice."""
+    if kind == "list":
+        return b"]q\x000" + b"]h\x00ah\x00aq\x000" * depth + b"h\x00"
+    return b")q\x00" + b"h\x00\x86q\x00" * depth
+
+
+@contextlib.contextmanager
+def seconds(limit):
+    began = time.process_time()
+    yield
+    assert time.process_time() - began < limit
+
+
+@pytest.mark.parametrize("kind", ["list", "tuple"])
+def test_values_that_are_shared_on_every_level_are_read_once(tmp_path, kind):
+    archive(tmp_path / "a.pth", state_of(nested(kind)), {})
+    with seconds(1):
+        value = torch_file.load(tmp_path / "a.pth")["x"]
+    for _ in range(DEEP):
+        assert len(value) == 2
+        assert value[0] is value[1]
+        value = value[0]
+    assert len(value) == 0
+
+
+REBUILD = b"ctorch._utils\n_rebuild_tensor_v2\n"
+PLACES = {
+    "a key": b"\x80\x02}" + nested("tuple") + b"K\x01s.",
+    "a member of a set": b"\x80\x04\x8f(" + nested("tuple") + b"\x90.",
+    "a member of a frozen set": b"\x80\x04(" + nested("tuple") + b"\x91.",
+    "a key of an OrderedDict": b"\x80\x02ccollections\nOrderedDict\n]" + nested("tuple") + b"K\x01\x86a\x85R.",
+    "a shape": b"\x80\x02"
+    + REBUILD
+    + tensor("0", 12, 0, (), ())[len(REBUILD) :].split(b"tQ")[0]
+    + b"tQK\x00"
+    + nested("tuple")
+    + b")tR.",
+    "a reference": b"\x80\x02" + nested("tuple") + b"Q.",
+    "a part of a reference": b"\x80\x02(U\x07storage" + nested("tuple") + b"K\x00U\x03cpuK\x01tQ.",
+    "a dtype": b"\x80\x02cnumpy\ndtype\n" + nested("tuple") + b"\x85R.",
+    "a number of a dtype": b"\x80\x02cnumpy.core.multiarray\nscalar\n" + nested("tuple") + b"h\x00\x86R.",
+    "a size": b"\x80\x02ctorch\nSize\n" + nested("tuple") + b"R.",
+    "a function": b"\x80\x02" + nested("tuple") + b")R.",
+    "a state": b"\x80\x02" + nested("tuple") + nested("list") + b"b.",
+    "a module": b"\x80\x04" + nested("tuple") + b"h\x00\x93.",
+    "a text": b"\x80\x02c_codecs\nencode\n" + nested("tuple") + b"h\x00\x86R.",
+}
+"""Where a tuple of shared tuples would be hashed, compared or written out, in exponential time."""
+
+
+@pytest.mark.parametrize("data", PLACES.values(), ids=PLACES)
+def test_shared_tuples_are_neither_compared_nor_written_out(tmp_path, data):
+    archive(tmp_path / "a.pth", data, {"0": bytes(48)})
+    with seconds(1), pytest.raises(ValueError, match=r"a\.pth") as caught:
+        torch_file.load(tmp_path / "a.pth")
+    assert len(str(caught.value)) < len(str(tmp_path)) + 300
+
+
+@pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])
+def test_many_views_of_a_storage_take_its_memory_once(tmp_path, legacy):
+    values = np.arange(2**18, dtype="f4")
+    saved = {f"x{i}": torch_files.Tensor(values) for i in range(300)}
+    saved["part"] = torch_files.Tensor(values, (9,), (2,), 5)
+    path = torch_files.save(tmp_path / "a.pth", saved, legacy=legacy)
+    tracemalloc.start()
+    found = torch_file.load(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4 * path.stat().st_size
+    assert len(found) == 301
+    np.testing.assert_array_equal(found["x299"], values)
+    assert np.shares_memory(found["x0"], found["x299"])
+    np.testing.assert_array_equal(found["part"], values[5:23:2])
+
+
+def reference(kind, key, numel):
+    """Source of a reference to a storage."""
+    head = b"(U\x07storagectorch\n" + kind.encode() + b"Storage\nU" + bytes([len(key)]) + key.encode()
+    return head + b"U\x03cpuJ" + struct.pack("<i", numel) + b"tQ"
+
+
+CLAIMS = {
+    "an entry under every type": b"".join(reference(kind, "0", 12) for kind in ("Float", "Int")),
+    "an entry of two lengths": reference("Float", "0", 12) + reference("Float", "0", 2),
+    "storages of more bytes than the file": b"".join(reference("Byte", str(i), 400) for i in range(9)),
+    "a storage without end": reference("Double", "0", 2**31 - 1),
+    "a storage of negative length": reference("Double", "0", -1),
+}
+
+
+@pytest.mark.parametrize("source", CLAIMS.values(), ids=CLAIMS)
+def test_storages_take_no_more_than_the_file_has(tmp_path, source):
+    archive(tmp_path / "a.pth", b"\x80\x02]" + source + b".", {"0": bytes(400)})
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=r"a\.pth"):
+        torch_file.load(tmp_path / "a.pth")
+    assert tracemalloc.get_traced_memory()[1] < 2**20
+    tracemalloc.stop()
+
+
+def test_a_tensor_that_is_checked_against_a_longer_storage_is_refused(tmp_path):
+    # The storage's length is said anew after the tensor.
+    source = state_of(tensor("0", 12, 0, (12,), (1,)))[:-2] + reference("Float", "0", 2) + b"0s."
+    archive(tmp_path / "a.pth", source, {"0": bytes(48)})
+    with pytest.raises(ValueError, match="twice, with different types or lengths"):
+        torch_file.load(tmp_path / "a.pth")
+
+
+def test_a_file_is_not_read_without_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(pickled_module, "MAX_STEPS", 1000)
+    archive(tmp_path / "a.pth", b"\x80\x02" + b"]" * 990 + b".", {})
+    assert torch_file.load(tmp_path / "a.pth") == []
+    archive(tmp_path / "a.pth", b"\x80\x02" + b"]" * 1000 + b".", {})
+    with pytest.raises(ValueError, match="more than 1000 steps"):
+        torch_file.load(tmp_path / "a.pth")
+
+
+def test_whole_numbers_of_one_hash_do_not_make_a_dictionary_slow(tmp_path):
+    keys = [pickle.dumps(i * (2**61 - 1), 2)[2:-1] for i in range(1, 20_000)]
+    archive(tmp_path / "a.pth", b"\x80\x02}(" + b"".join(key + b"N" for key in keys) + b"u.", {})
+    with seconds(2), pytest.raises(ValueError, match="names an entry of a dictionary by a int"):
+        torch_file.load(tmp_path / "a.pth")
+
+
+LENGTHS = {
+    "text": b"\x8d" + struct.pack("<Q", 2**62) + b"a",
+    "bytes": b"\x8e" + struct.pack("<Q", 2**40) + b"a",
+    "a number": b"\x8b" + struct.pack("<i", 2**31 - 1) + b"a",
+    "a place in the memo": b"Nr" + struct.pack("<I", 2**32 - 1),
+    "digits": b"L" + b"9" * 2**20 + b"L\n",
+}
+
+
+@pytest.mark.parametrize("source", LENGTHS.values(), ids=LENGTHS)
+@pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])
+def test_lengths_that_are_written_are_not_believed(tmp_path, source, legacy):
+    path, tail = tmp_path / "a.pth", source + b"0."
+    if legacy:
+        parts = [torch_file.MAGIC, 1001, {"little_endian": True}]
+        path.write_bytes(b"".join(pickle.dumps(part, 2) for part in parts) + b"\x80\x02]" + tail + b"\x80\x02].")
+    else:
+        archive(path, b"\x80\x02]" + tail, {})
+    tracemalloc.start()
+    with seconds(2), contextlib.suppress(ValueError):
+        torch_file.load(path)
+    assert tracemalloc.get_traced_memory()[1] < 2**23
+    tracemalloc.stop()
+
+
+def overlapping(path):
+    """An archive whose entries are all the bytes of one."""
+    archive(path, state_of(reference("Byte", "0", 4096)), {str(i): bytes(4096) for i in range(2)})
+    content = bytearray(path.read_bytes())
+    for place in range(content.index(b"PK\x01\x02"), len(content)):
+        if content[place : place + 4] == b"PK\x01\x02":
+            content[place + 20 : place + 28] = struct.pack("<II", 8000, 8000)
+    path.write_bytes(content)
+
+
+def flagged(path, where, value):
+    """An archive that says of its entries that they are encrypted, or packed in a way nobody knows."""
+    archive(path, state_of(reference("Byte", "0", 40)), {"0": bytes(40)})
+    content = bytearray(path.read_bytes())
+    for mark, offset in ((b"PK\x01\x02", 2), (b"PK\x03\x04", 0)):
+        place = content.find(mark)
+        while place >= 0:
+            content[place + where + offset : place + where + offset + 2] = struct.pack("<H", value)
+            place = content.find(mark, place + 4)
+    path.write_bytes(content)
+
+
+ARCHIVES = {
+    "overlapping": overlapping,
+    "encrypted": lambda path: flagged(path, 6, 1),
+    "of another version": lambda path: flagged(path, 4, 99),
+    "packed by an unknown method": lambda path: flagged(path, 8, 77),
+    "patched": lambda path: flagged(path, 6, 0x20),
+    "without a storage": lambda path: archive(path, state_of(reference("Byte", "5", 40)), {"0": bytes(40)}),
+}
+
+
+@pytest.mark.parametrize("make", ARCHIVES.values(), ids=ARCHIVES)
+def test_archives_that_zipfile_stumbles_over_are_named(tmp_path, make):
+    make(tmp_path / "a.pth")
+    with pytest.raises(ValueError, match=r"a\.pth"):
+        torch_file.load(tmp_path / "a.pth")
+
+
+@pytest.mark.parametrize(
+    ("shape", "strides"),
+    [
+        ((2**31 - 1, 2**31 - 1, 0), (1, 1, 1)),
+        ((1,) * 99, (1,) * 99),
+        ((2**31 - 1,) * 9, (0,) * 9),
+        ((0, 2**31 - 1), (0, 0)),
+    ],
+)
+def test_shapes_that_no_array_has_are_refused_or_empty(tmp_path, shape, strides):
+    archive(tmp_path / "a.pth", state_of(tensor("0", 12, 0, shape, strides)), {"0": bytes(48)})
+    found = np.zeros(0)
+    with contextlib.suppress(ValueError):
+        found = torch_file.load(tmp_path / "a.pth")["x"]
+    assert found.size == 0
+
+
+def test_a_dictionary_that_holds_itself_ends(tmp_path):
+    # d["model"] = d
+    path = archive(tmp_path / "a.pth", b"\x80\x02}q\x00U\x05modelh\x00s.", {})
+    found = torch_file.load(path)
+    assert found["model"] is found
+    with pytest.raises(ValueError, match="no state dict"):
+        convert.unwrap(found)
+
+
+def test_numbers_beside_the_tensors_are_read(tmp_path):
+    saved = {"best": np.float64(0.25), "steps": np.int32(-7), "flag": np.bool_(True), "big": np.dtype(">f4").type(1.5)}
+    saved["milestones"] = collections.Counter([50, 100])
+    archive(tmp_path / "a.pth", pickle.dumps(saved, 2), {})
+    found = torch_file.load(tmp_path / "a.pth")
+    assert found == {**saved, "milestones": {50: 1, 100: 1}}
