@@ -94,7 +94,7 @@ def as_predictor(model: Any = None, batch_size: int = 1, keep_partial: bool = Fa
         return model
     if model is None or isinstance(model, str | os.PathLike):
         path = find_model(model)
-        if path.suffix == ".tflite":
+        if path.suffix.lower() == ".tflite":
             opened = _of_tflite(path)
         elif _is_saved_model(path):
             opened = _of_saved_model(path)

@@ -206,7 +206,7 @@ class CompletionModel(keras.Model):
             points: A cloud `(N, 3)`, N >= 1, in any units.
             normalize: `"partial"` estimates the whole shape's box from the scan (`frames.SEEN` has the
                 measurement); `"bbox"` takes `box`, or the scan's own bounding box; `None` says that the scan
-                is in the network's frame (bounding box of the whole shape centred, diagonal 1).
+                is in the network's frame (bounding box of the whole shape centered, diagonal 1).
             box: The whole shape's box, `(2, 3)` low and high or `(8, 3)` corners, with `normalize="bbox"`.
             keep_partial: Put all N measured points, unchanged, before the M completed ones.
 

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import warnings
@@ -430,6 +431,8 @@ def test_the_command_on_a_folder_ends_with_2_where_a_scan_failed(folder, tmp_pat
         (["a.ply", "-o", "none/out.ply"], "does not exist"),
         ([".", "-o", "out", "--html", "page.html"], "give a folder"),
         (["a.ply", "-o", "out", "--html", "none/page.html"], "does not exist"),
+        (["a.ply", "-o", "out", "--html", "page.txt"], "ends in .html"),
+        (["a.ply", "-o", "out", "--picture", "p.jpg"], "ends in .png"),
         (["a.ply", "-o", "out", "--picture", "none/p.png"], "does not exist"),
     ],
 )
@@ -481,3 +484,18 @@ def test_the_commands_of_the_page_run(tmp_path, scan, monkeypatch):
         result = run(monkeypatch, *arguments)
         assert result.exit_code == 0, (arguments, result.output)
     assert {p.name for p in tmp_path.iterdir()} >= {"completed.ply", "completed.h5", "view.html", "view.png", "pages"}
+
+
+@tensorflow_only
+def test_the_python_of_the_page_runs(tmp_path, scan, monkeypatch):
+    page = (pathlib.Path(__file__).parent.parent / "docs" / "completing.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "scans").mkdir()
+    for name in ("scan.ply", "scans/a.ply"):
+        write_points(tmp_path / name, scan)
+    monkeypatch.chdir(tmp_path)
+    for block in blocks:
+        names = {}
+        exec(compile(block, "completing.md", "exec"), names)
+    assert (tmp_path / "completed" / "a.ply").exists()
+    assert (tmp_path / "scan.pcd").exists()

@@ -46,6 +46,9 @@ def complete(scan, output, model, normalize, html, picture, suffix, overwrite, b
         raise click.UsageError("--format and --overwrite go with a folder of scans")
     from keras_wcd.complete import complete_file, output_path, write_views
 
+    for view, end in ((html, ".html"), (picture, ".png")):
+        if view and view.suffix.lower() != end and str(view) != "-":
+            raise click.UsageError(f"{view}: it would hold {end[1:].upper()}; give a name that ends in {end}")
     for path in filter(None, (output_path(scan, output), html, picture)):
         writable(path)
     _load(model)
@@ -82,7 +85,7 @@ def _folder(model, scans, output, html, picture, **settings):
 
 def _load(model):
     """The framework, where the model needs it: a LiteRT file runs by itself."""
-    if pathlib.Path(model or "").suffix != ".tflite":
+    if pathlib.Path(model or "").suffix.lower() != ".tflite":
         load_framework()
 
 

@@ -18,7 +18,7 @@ def export(model, output, quantization, points):
     """Write a model as LiteRT file (.tflite) or as SavedModel folder."""
     from keras_wcd.export.targets import file_target, folder_target
 
-    as_file = output.suffix == ".tflite"
+    as_file = output.suffix.lower() == ".tflite"
     (file_target if as_file else folder_target)(output)
     if quantization != "none" and not as_file:
         raise click.UsageError(f"--quantization goes with a .tflite file, and {output} is none")

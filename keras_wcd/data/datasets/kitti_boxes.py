@@ -53,7 +53,7 @@ class BoxFrame(NamedTuple):
 
 
 def to_box_frame(points: np.ndarray, corners: np.ndarray) -> np.ndarray:
-    """Points of a sweep in the frame of a box: centred, heading +x, y up, the box's length 1.
+    """Points of a sweep in the frame of a box: centered, heading +x, y up, the box's length 1.
 
     Args:
         points: `(..., 3)`, z up, in the sweep's units.
