@@ -33,7 +33,7 @@ TESTS = {
     "keras_wcd/ops": ["tests/ops", "tests/metrics"],
     "keras_wcd/metrics": ["tests/metrics"],
     "keras_wcd/distill": ["tests/distill"],
-    "keras_wcd/frames.py": ["tests/test_frames.py", "tests/models/test_inference.py", "tests/data/test_resample.py"],
+    "keras_wcd/frames.py": ["tests/test_frames.py", "tests/models/test_inference.py", "tests/data/test_resampling.py"],
     "models/stages.py": ["tests/models/test_completion_model.py"],
 }
 """The tests of each file or folder of the core."""
