@@ -207,7 +207,7 @@ def test_scans_without_truth_are_measured_by_fidelity_matching_distance_and_cons
     np.testing.assert_allclose(found.sample_mean("fidelity"), expected, rtol=1e-9)
     expected = np.mean([min(squares(cloud, car) for car in cars) for cloud in clouds])
     np.testing.assert_allclose(found.sample_mean("mmd"), expected, rtol=1e-9)
-    # The first car is not seen in sweep 2: 1 and 3 are no neighbours.
+    # The first car is not seen in sweep 2: 1 and 3 are no neighbors.
     tracks = [[(0, 2), (4, 5)], [(1, 3)]]
     expected = np.mean([np.mean([squares(clouds[a], clouds[b]) for a, b in track]) for track in tracks])
     np.testing.assert_allclose(found.group_mean("consistency"), expected, rtol=1e-9)

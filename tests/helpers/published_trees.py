@@ -1,6 +1,7 @@
 """Small trees of files in the layouts of the published data sets, written without the library."""
 
 import json
+from collections.abc import Callable
 from typing import NamedTuple
 
 import h5py
@@ -153,13 +154,29 @@ def kitti(root, shapes):
     return canonical
 
 
-BUILDERS = {
-    "pcn": pcn,
-    "shapenet55": shapenet,
-    "shapenet34": shapenet,
-    "unseen21": shapenet,
-    "mvp": mvp,
-    "completion3d": completion3d,
-    "kitti": kitti,
+class Layout(NamedTuple):
+    """A data set on the disk, for the tests that hold for all of them.
+
+    Attributes:
+        build: Writes its files under a root, from shapes.
+        counts: Shapes in each of its splits.
+        fourth: A file of the fourth shape of its first split, with a place for the shape's id; None where all
+            shapes are one file.
+    """
+
+    build: Callable
+    counts: dict
+    fourth: str | None = None
+
+
+LAYOUTS = {
+    "pcn": Layout(pcn, {"train": 8, "val": 8, "test": 8}, "train/partial/03001627/{:032x}/05.pcd"),
+    "shapenet55": Layout(shapenet, {"train": 8, "val": 8, "test": 8}, "shapenet_pc/03001627-u6028-{:032x}.npy"),
+    "shapenet34": Layout(shapenet, {"train": 7, "val": 7, "test": 7}, "shapenet_pc/03001627-u6028-{:032x}.npy"),
+    "unseen21": Layout(shapenet, {"test": 1}),
+    "mvp": Layout(mvp, {"train": 8, "val": 3, "test": 3}, "MVP_Train_CP.h5"),
+    "completion3d": Layout(completion3d, {"train": 8, "val": 8, "test": 1}, "train/gt/03001627/{:032x}.h5"),
+    "kitti": Layout(kitti, {"test": 22}, "bboxes/frame_3_car_1.txt"),
 }
-"""What makes the tree of each data set that has one."""
+"""A row for every data set of `DATASETS` that has files."""
+BUILDERS = {name: layout.build for name, layout in LAYOUTS.items()}

@@ -58,7 +58,7 @@ class KITTI(DatasetOnDisk):
         return Clouds(keys, self._scan), None
 
     def box(self, index: int) -> np.ndarray:
-        """The corners `(8, 3)` of a scan's box in the sweep's frame, metres, z up."""
+        """The corners `(8, 3)` of a scan's box in the sweep's frame, meters, z up."""
         path = self.root / "bboxes" / f"{self.names[self._position('test', index)]}.txt"
         try:
             return read_box(path)
@@ -101,7 +101,7 @@ class KITTI(DatasetOnDisk):
         return "cars", "bboxes", "tracklets"
 
     def _scan(self, index: int) -> np.ndarray:
-        """A scan `(N, 3)`: centred in its box, heading +x, y up, the box's length 1."""
+        """A scan `(N, 3)`: centered in its box, heading +x, y up, the box's length 1."""
         return np.ascontiguousarray(to_box_frame(self._points(f"cars/{self.names[index]}.pcd"), self.box(index)))
 
     def _tracklet_names(self) -> list[str]:

@@ -18,7 +18,7 @@ from keras_wcd.data.scanner.pairs import Scanning
 class MeshFolder(Dataset):
     """Pairs from meshes in any format that trimesh reads, their categories the sub-folders of `root`.
 
-    Every mesh is put into the canonical frame (y up, centred, bounding-box diagonal 1; its front should be +x). Its
+    Every mesh is put into the canonical frame (y up, centered, bounding-box diagonal 1; its front should be +x). Its
     ground truth is uniform over the area of its surface, its scans are what PCN's depth camera sees from random
     sides. The same shape under two names or in two formats lies in one split. `make_dataset` writes the same pairs
     to files.

@@ -28,7 +28,7 @@ _SHARE = 16
 class Shapes8(Dataset):
     """Random shapes of eight categories, each of many sub-types, with virtual depth scans; nothing is downloaded.
 
-    Shapes stand in PCN's frame: y up, front +x, centred, bounding-box diagonal 1. The ground truth is uniform over
+    Shapes stand in PCN's frame: y up, front +x, centered, bounding-box diagonal 1. The ground truth is uniform over
     the area of all surfaces, hidden ones too, and farthest-point ordered: `complete[:k]` is a farthest point
     sampling for every k up to 2048. A scan is what a depth camera sees from a random side, resampled to 2048.
 

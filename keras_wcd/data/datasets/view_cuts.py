@@ -31,9 +31,9 @@ def unit_sphere(points: np.ndarray) -> np.ndarray:
     Returns:
         `(N, 3)`, float32; computed in float64. A single place lies at the origin.
     """
-    centred = np.asarray(points, np.float64) - np.mean(points, axis=0, dtype=np.float64)
-    radius = np.sqrt((centred**2).sum(axis=1).max())
-    return (centred / (radius or 1.0)).astype(np.float32)
+    centered = np.asarray(points, np.float64) - np.mean(points, axis=0, dtype=np.float64)
+    radius = np.sqrt((centered**2).sum(axis=1).max())
+    return (centered / (radius or 1.0)).astype(np.float32)
 
 
 def cut(points: np.ndarray, view_point: np.ndarray, removed: int) -> np.ndarray:

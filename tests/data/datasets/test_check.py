@@ -12,24 +12,8 @@ from keras_wcd.data.datasets.check import guess_datasets
 from keras_wcd.data.datasets.table import MADE_UP, signs_of
 
 READERS = sorted(set(DATASETS) - set(MADE_UP))
-COUNTS = {
-    "pcn": {"train": 8, "val": 8, "test": 8},
-    "shapenet55": {"train": 8, "val": 8, "test": 8},
-    "shapenet34": {"train": 7, "val": 7, "test": 7},
-    "unseen21": {"test": 1},
-    "mvp": {"train": 8, "val": 3, "test": 3},
-    "completion3d": {"train": 8, "val": 8, "test": 1},
-    "kitti": {"test": 22},
-}
-HURT = {
-    "pcn": "train/partial/03001627/{:032x}/05.pcd",
-    "shapenet55": "shapenet_pc/03001627-u6028-{:032x}.npy",
-    "shapenet34": "shapenet_pc/03001627-u6028-{:032x}.npy",
-    "mvp": "MVP_Train_CP.h5",
-    "completion3d": "train/gt/03001627/{:032x}.h5",
-    "kitti": "bboxes/frame_3_car_1.txt",
-}
-"""A file of the fourth shape."""
+COUNTS = {name: layout.counts for name, layout in trees.LAYOUTS.items()}
+HURT = {name: layout.fourth for name, layout in trees.LAYOUTS.items() if layout.fourth}
 
 
 def run(*arguments):
@@ -45,7 +29,7 @@ def tree(tmp_path):
     return make
 
 
-def test_every_data_set_with_files_can_be_recognised():
+def test_every_data_set_with_files_can_be_recognized():
     assert set(READERS) == set(COUNTS)
     assert all(signs_of(name) for name in READERS)
 
@@ -160,7 +144,7 @@ def test_training_takes_a_data_set_by_name_and_folder(tree, tmp_path, monkeypatc
         ("pcn", False, "pcn needs the folder of its files"),
         ("shapes8", True, "takes no folder"),
         ("kitti", True, "kitti has only the splits test"),
-        ("modelnet", True, "there is no 'modelnet'"),
+        ("modelnet", True, "'modelnet'; known are"),
     ],
 )
 def test_training_says_why_a_data_set_does_not_do(name, folder, message, tree, tmp_path):

@@ -52,7 +52,7 @@ def same(first, second):
 
 
 def test_every_data_set_with_files_has_a_tree():
-    assert set(READERS) == set(trees.BUILDERS)
+    assert set(READERS) == set(trees.LAYOUTS)
 
 
 @pytest.mark.parametrize(("name", "kind"), CASES)
