@@ -96,6 +96,10 @@ class FolderResult:
         """For every reason how many files were passed over."""
         return dict(Counter(self.passed_over.values()).most_common())
 
+    def in_words(self) -> str:
+        """The reasons on one line: `unknown extension .md (2), no extension (1)`."""
+        return ", ".join(f"{why} ({count})" for why, count in self.reasons().items())
+
 
 def complete_file(model: object, scan: str | os.PathLike, output: str | os.PathLike, **settings) -> Completion:
     """Read a scan, complete it in its own frame and units, and write the result.
@@ -260,9 +264,9 @@ def _scans_outside(output: Path, folder: Path) -> tuple[list[Path], FolderResult
     scans = list(filter(outside, scans))
     batch = FolderResult(passed_over={path: why for path, why in others.items() if outside(path)})
     if not scans:
-        found = ", ".join(f"{count} of {why}" for why, count in batch.reasons().items())
         known = ", ".join(sorted({**READERS, **MESH_READERS}))
-        raise ValueError(f"{folder}: holds no scan{f' ({found})' if found else ''}; known are {known}")
+        others = f", but files of {batch.in_words()}" if batch.passed_over else ""
+        raise ValueError(f"{folder}: holds no scan{others}; known are {known}")
     return scans, batch
 
 

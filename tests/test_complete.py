@@ -232,7 +232,7 @@ def test_a_folder_without_a_scan_is_named_and_what_lies_in_it(tmp_path):
         complete_folder(echo, tmp_path, tmp_path / "out")
     (tmp_path / "a.e57x").write_bytes(b"x")
     (tmp_path / "b.e57x").write_bytes(b"x")
-    with pytest.raises(ValueError, match=r"holds no scan .2 of unknown extension \.e57x.; known are"):
+    with pytest.raises(ValueError, match=r"holds no scan, but files of unknown extension \.e57x .2.; known are"):
         complete_folder(echo, tmp_path, tmp_path / "out")
     with pytest.raises(ValueError, match="no such folder"):
         complete_folder(echo, tmp_path / "none", tmp_path / "out")
@@ -402,7 +402,7 @@ def test_the_command_on_a_folder_ends_with_2_where_a_scan_failed(folder, tmp_pat
     assert result.exit_code == 2
     assert f"Error: {folder / 'broken.pcd'}: no PCD header" in result.output
     assert "3 completed, 1 failed" in result.output
-    assert "Passed over 1 files that are no scans: 1 of unknown extension .md" in result.output
+    assert "Passed over, being no scans: unknown extension .md (1)" in result.output
     assert "Traceback" not in result.output
     pages = {p.relative_to(tmp_path / "pages").as_posix() for p in (tmp_path / "pages").rglob("*.html")}
     assert pages == {"a.ply.html", "b.npy.html", "sub/a.ply.html"}

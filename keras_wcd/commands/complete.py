@@ -75,8 +75,7 @@ def _folder(model, scans, output, html, picture, **settings):
     for error in found.failed.values():
         click.echo(f"Error: {error.splitlines()[0]}", err=True)
     if found.passed_over:
-        reasons = ", ".join(f"{count} of {why}" for why, count in found.reasons().items())
-        click.echo(f"Passed over {len(found.passed_over)} files that are no scans: {reasons}", err=True)
+        click.echo(f"Passed over, being no scans: {found.in_words()}", err=True)
     skipped = f", {len(found.skipped)} there already (--overwrite completes them again)" if found.skipped else ""
     click.echo(f"{output}: {len(found.written)} completed{skipped}, {len(found.failed)} failed")
     if found.failed:
