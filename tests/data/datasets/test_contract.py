@@ -1,6 +1,8 @@
 """The contract of data sets: two methods are enough, everything else has a default, and nothing else is asked for."""
 
 import inspect
+import pathlib
+import re
 
 import numpy as np
 import published_trees as trees
@@ -188,3 +190,20 @@ def test_a_key_changes_with_the_file_and_with_what_is_added(tmp_path):
     assert contract.file_key(path, 1) != first
     with pytest.raises(ValueError, match="b.npy: No such file"):
         contract.file_key(tmp_path / "b.npy")
+
+
+def test_the_class_of_the_docs_makes_batches_and_is_measured(tmp_path):
+    page = (pathlib.Path(__file__).parents[3] / "docs" / "own_data.md").read_text()
+    (code,) = [block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "class Parts" in block]
+    names = {}
+    exec(compile(code, "own_data.md", "exec"), names)
+    for split in ("train", "val", "test"):
+        (tmp_path / split).mkdir()
+        for number in range(3):
+            cloud = np.random.default_rng(number).normal(scale=0.15, size=(50, 3)).astype("f4")
+            np.save(tmp_path / split / f"{number}-scan.npy", cloud[:20])
+            np.save(tmp_path / split / f"{number}-truth.npy", cloud)
+    data = names["Parts"](tmp_path)
+    assert len(list(Batches(data, "train", 2, num_points=16, cache_dir=tmp_path / "cache"))) == 2
+    found = evaluate(lambda scans: scans, data, progress=False)
+    assert [sample.name for sample in found.samples] == ["0-scan", "1-scan", "2-scan"]
