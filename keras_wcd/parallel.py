@@ -27,11 +27,13 @@ _CHANCES = 2
 """Processes that a task may take with it before it is given up."""
 _PATIENCE = 10.0
 """Seconds that tasks under way get to put their files away when a run is stopped."""
-_REACH = 10.0
+_REACH = 5.0
 """Seconds to wait for a scheduler, and for a first worker of it."""
 _THREADS = ("OMP", "OPENBLAS", "MKL", "BLIS", "VECLIB", "NUMEXPR")
 _ALONE = {"LOKY_MAX_CPU_COUNT": "1", **{f"{library}_NUM_THREADS": "1" for library in _THREADS}}
 """Environment of a process that has one core to itself."""
+
+_DIED = "the workers of the cluster that worked on it ended, one after the other"
 
 _cluster = contextvars.ContextVar("keras_wcd_cluster", default=None)
 _under_way = False
@@ -102,6 +104,20 @@ def run(
     return answers if desc is None else _with_bar(answers, len(tasks), desc, unit)
 
 
+def results(function: Callable, tasks: Sequence[dict], **options: Any) -> list:
+    """The results of all tasks in their order; options and errors are those of `run`.
+
+    Raises:
+        ValueError: where one fails.
+    """
+    found: list = [None] * len(tasks)
+    for number, result, error in run(function, tasks, **options):
+        if error:
+            raise ValueError(f"task {number} of {len(tasks)} failed: {error}")
+        found[number] = result
+    return found
+
+
 @contextlib.contextmanager
 def on_cluster(address: str | None) -> Iterator[None]:
     """Send the tasks of every `run` in this context to a cluster, over one connection; None changes nothing.
@@ -142,7 +158,7 @@ def _answers(function: Callable, tasks: list[dict], workers: int | None, cluster
     else:
         count = min(workers or cores(), len(tasks))
         if count == 1 or not sys.executable or getattr(sys, "frozen", False):
-            yield from (Answer(number, *_attempt(function, task)) for number, task in enumerate(tasks))
+            yield from (Answer(number, *_attempt(task, function)) for number, task in enumerate(tasks))
         else:
             yield from _in_processes(function, tasks, count)
 
@@ -154,7 +170,7 @@ def _with_bar(answers: Iterator[Answer], total: int, desc: str, unit: str) -> It
             yield answer
 
 
-def _attempt(function: Callable, task: dict) -> tuple[Any, str | None]:
+def _attempt(task: dict, function: Callable) -> tuple[Any, str | None]:
     """The result of a task and the message of its error."""
     try:
         return function(**task), None
@@ -299,7 +315,7 @@ def _work(function: Callable, task: dict) -> tuple[Any, str | None]:
     global _under_way
     try:
         _under_way = True
-        return _attempt(function, task)
+        return _attempt(task, function)
     finally:
         _under_way = False
 
@@ -331,17 +347,33 @@ def _leave(*_) -> None:
 
 
 def _in_cluster(client: Any, function: Callable, tasks: list[dict]) -> Iterator[Answer]:
+    if isinstance(function, partial):
+        # What is bound to it may be large, and goes to every worker once.
+        function = client.scatter(function, broadcast=True, hash=False)
+    suspects = []
+    for answer in _sent(client, function, dict(enumerate(tasks))):
+        if answer.error == _DIED:
+            suspects.append(answer.number)
+        else:
+            yield answer
+    # A scheduler suspects all tasks that waited for a worker that died; one at a time, only those that are to blame.
+    for number in suspects:
+        yield from _sent(client, function, {number: tasks[number]})
+
+
+def _sent(client: Any, function: Any, tasks: dict[int, dict]) -> Iterator[Answer]:
+    """The answers to some tasks, by their numbers, in the order in which they end."""
     from distributed import KilledWorker, as_completed
 
-    futures = client.map(partial(_attempt, function), tasks, pure=False)
-    numbers = {future: number for number, future in enumerate(futures)}
+    futures = client.map(_attempt, list(tasks.values()), function=function, pure=False)
+    numbers = dict(zip(futures, tasks, strict=True))
     try:
-        for future, result in as_completed(futures, with_results=True, raise_errors=False):
+        for future, result in as_completed(futures, loop=client.loop, with_results=True, raise_errors=False):
             number = numbers.pop(future)
             if future.status == "finished":
                 yield Answer(number, *result)
             elif future.status == "error" and isinstance(result[1], KilledWorker):
-                yield Answer(number, None, "the workers of the cluster that worked on it ended, one after the other")
+                yield Answer(number, None, _DIED)
             elif future.status == "error":
                 raise result[1].with_traceback(result[2])
             else:
@@ -359,7 +391,10 @@ def _connected(address: str) -> Iterator[Any]:
         from distributed import Client, TimeoutError
     except ImportError:
         raise ImportError("a cluster needs Dask: pip install 'keras-wcd[cluster]'") from None
-    place = {"scheduler_file": address} if str(address).endswith(".json") else {"address": address}
+    file = str(address).endswith(".json")
+    if file and not os.path.isfile(address):
+        raise ConnectionError(f"cluster {address}: there is no such scheduler file")
+    place = {"scheduler_file": address} if file else {"address": address}
     try:
         client = Client(**place, timeout=_REACH, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:

@@ -4,7 +4,7 @@ import pathlib
 
 import click
 
-from keras_wcd.commands.shared import example
+from keras_wcd.commands.shared import cluster, example
 
 SHOWN = 20
 """Meshes that are named as skipped; the others are counted."""
@@ -27,6 +27,7 @@ SHOWN = 20
     help="Of the visibility; embree needs keras-wcd[embree].",
 )
 @click.option("--workers", type=int, help="Processes.  [default: one for each core]")
+@cluster
 @click.option("--seed", default=0)
 def make(meshes, output, **options):
     """Make a data set in PCN's layout from a folder of meshes, its sub-folders the categories.

@@ -4,7 +4,7 @@ import pathlib
 
 import click
 
-from keras_wcd.commands.shared import example, load_framework
+from keras_wcd.commands.shared import cluster, example, load_framework
 
 PROVENANCE = (
     "Published rows: PCN's test split, each network trained with its authors' loss, as other publications print them "
@@ -33,6 +33,7 @@ PROVENANCE = (
     "-o", "--output", default="runs/eval", type=click.Path(path_type=pathlib.Path), help="Folder for the results."
 )
 @click.option("--overwrite", is_flag=True, help="Replace another evaluation in that folder.")
+@cluster
 def evaluate(model, data, dataset, split, metrics, cars, cars_split, paper, output, **options):
     """Measure a .keras file, preset, .tflite file or SavedModel on a data set: tables, CSV, JSON, pictures."""
     if paper and "cd_l1" not in metrics.split(","):

@@ -24,6 +24,12 @@ def example(line: str) -> dict:
     return {"epilog": f"Example: {line}", "context_settings": {"show_default": True}}
 
 
+cluster = click.option(
+    "--cluster", metavar="ADDRESS", help="Dask scheduler (tcp://host:8786, or its .json file) whose workers do it."
+)
+"""The option of commands whose tasks may go to other machines."""
+
+
 def entry(table: dict, name: str, option: str):
     """A row of a table, or a usage error with the nearest name and all rows."""
     from keras_wcd.names import find

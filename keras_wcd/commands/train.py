@@ -4,7 +4,7 @@ import pathlib
 
 import click
 
-from keras_wcd.commands.shared import entry, example, load_framework, named_loss, settings
+from keras_wcd.commands.shared import cluster, entry, example, load_framework, named_loss, settings
 
 
 @click.command(**example("keras-wcd train --loss landau_cd --set num_coarse=512 --set grid_size=2 -o runs/mine"))
@@ -22,18 +22,25 @@ from keras_wcd.commands.shared import entry, example, load_framework, named_loss
 @click.option("--learning-rate", default=1e-3)
 @click.option("--overwrite", is_flag=True, help="Replace the files of an earlier run in OUTPUT.")
 @click.option("--seed", default=0)
-def train(output, backbone, arguments, dataset, root, shapes, loss, seed, **run):
-    """Train a network: log.csv, best.keras and last.keras in a folder."""
+@cluster
+def train(output, backbone, arguments, dataset, root, shapes, loss, seed, cluster, **run):
+    """Train a network: log.csv, best.keras and last.keras in a folder.
+
+    A cluster makes shapes8 and puts the ground truth into order; the network is trained here.
+    """
     load_framework()
     import keras
 
+    from keras_wcd import parallel
     from keras_wcd.models import NETWORKS
     from keras_wcd.training import fit
 
     keras.utils.set_random_seed(seed)
-    data = _dataset(dataset, root, shapes)
+    # The workers of a cluster stand in other folders.
+    data = _dataset(dataset, root.absolute() if root and cluster else root, shapes)
     model = entry(NETWORKS, backbone, "--backbone")(**settings(arguments))
-    fitted = fit(model, data, named_loss(loss), output=output, seed=seed, **run)
+    with parallel.on_cluster(cluster):
+        fitted = fit(model, data, named_loss(loss), output=output, seed=seed, **run)
     click.echo(f"{output / 'best.keras'}: validation CD-L1 x 1000 = {fitted.best:.2f}")
 
 

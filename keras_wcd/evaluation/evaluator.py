@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from keras_wcd import parallel
 from keras_wcd.data.contract import PairDataset
 from keras_wcd.evaluation import measure, tables
 from keras_wcd.evaluation.baselines import BASELINES
@@ -34,6 +35,7 @@ def evaluate(
     reference_cars: Sequence[np.ndarray] | None = None,
     output: str | os.PathLike | None = None,
     overwrite: bool = False,
+    cluster: str | None = None,
     progress: bool = True,
 ) -> Evaluation:
     """Complete every scan of a split and measure the completions in float64, in the data set's frame.
@@ -59,6 +61,8 @@ def evaluate(
         output: Folder for `samples.csv`, `table.csv`, `evaluation.json`, `worst.png` and `median.png`, written at
             the end or not at all; None writes nothing.
         overwrite: Whether an evaluation of something else that lies in `output` may be replaced.
+        cluster: Address of a Dask scheduler whose workers measure the completions, as in `keras_wcd.parallel.run`;
+            the network stays here.
         progress: Whether to draw a bar.
 
     Raises:
@@ -79,7 +83,10 @@ def evaluate(
         question = {"model": predictor.name, "dataset": dataset.title, "split": split, **settings}
         question |= {} if sweeps else {"metrics": list(metrics)}
         check_free(Path(output), None if overwrite else question)
-    with tqdm(total=len(places), desc=f"evaluate {predictor.name}", unit="scan", disable=not progress) as bar:
+    with (
+        parallel.on_cluster(cluster),
+        tqdm(total=len(places), desc=f"evaluate {predictor.name}", unit="scan", disable=not progress) as bar,
+    ):
         batches = measure.completions(network, places, split, batch_size, bar.update)
         if sweeps:
             measured = measure.sweep_scores(batches, reference_cars)

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from keras_wcd import parallel
 from keras_wcd.data.contract import PairDataset, Sample
 from keras_wcd.data.datasets.view_cuts import DIFFICULTIES
 from keras_wcd.evaluation.baselines import BASELINES
@@ -90,7 +91,10 @@ def pair_scores(
 
 
 def _measure(truths: list[np.ndarray], clouds: list[np.ndarray], metrics: Sequence[str]) -> list[dict[str, float]]:
-    """The scores of a batch, on all cores; the earth mover's distance spreads over them by itself."""
+    """The scores of a batch, on all cores or a cluster; the earth mover's distance spreads over cores by itself."""
+    if parallel.clustered():
+        tasks = [{"true": t, "pred": c, "metrics": tuple(metrics)} for t, c in zip(truths, clouds, strict=True)]
+        return parallel.results(figures, tasks)
     quick = tuple(name for name in metrics if name != "emd")
     found = host.parallel(figures, [(*pair, quick) for pair in zip(truths, clouds, strict=True)])
     if len(quick) < len(metrics):

@@ -88,3 +88,13 @@ def no_paper(**item):
 
 def no_process(**item):
     os._exit(3)
+
+
+def who(number):
+    """A cloud that holds the number of the process."""
+    return np.full((1, 3), os.getpid(), np.float32)
+
+
+def shrink(scans):
+    """A network of a kind."""
+    return 0.9 * scans[:, :256]

@@ -6,6 +6,7 @@ noticed when first touched, and both are made again. Files appear whole; several
 """
 
 import contextlib
+import functools
 import hashlib
 import threading
 import warnings
@@ -17,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from keras_wcd import parallel
 from keras_wcd.data.cache import VARIABLE
 from keras_wcd.data.io.limits import atomic_write
 
@@ -60,8 +62,17 @@ class Store:
         return clouds[row, : sizes[row]]
 
     def prepare(self, workers: int, *, desc: str = "", progress: bool = True) -> None:
-        """Make what is missing, `workers` files at a time."""
-        missing = [part for part in range(len(self._locks)) if part not in self._open and not self._files(part)]
+        """Make what is missing, `workers` files at a time.
+
+        By threads: long NumPy calls share the cores as well as processes would, and what they read stays here. Within
+        `parallel.on_cluster` the cluster's workers do it, where they see the same files.
+        """
+        if parallel.clustered():
+            fill, parts = functools.partial(_fill, self), [{"part": part} for part in self._missing()]
+            for *_, error in parallel.run(fill, parts, desc=desc if progress else None, unit="file"):
+                if error:
+                    raise ValueError(error)
+        missing = self._missing()
         # Processes that start together take the files in different orders, and so share the work.
         missing = [missing[i] for i in np.random.default_rng().permutation(len(missing))]
         with (
@@ -75,9 +86,18 @@ class Store:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
 
+    def __getstate__(self) -> dict:
+        return {**vars(self), "folder": self.folder.absolute(), "_open": {}, "_locks": len(self._locks)}
+
+    def __setstate__(self, state: dict) -> None:
+        vars(self).update(state, _locks=[threading.Lock() for _ in range(state["_locks"])])
+
     def largest(self) -> int:
         """Points of the largest cloud, read off the files' headers."""
         return max(self._width(part) for part in range(len(self._locks)))
+
+    def _missing(self) -> list[int]:
+        return [part for part in range(len(self._locks)) if part not in self._open and not self._files(part)]
 
     def _width(self, part: int) -> int:
         for path in [] if part in self._open else self._files(part):
@@ -130,6 +150,11 @@ class Store:
             warnings.warn(message, stacklevel=2)
             packed.flags.writeable = False
             return packed
+
+
+def _fill(store: Store, part: int) -> None:
+    """Make one file, on whichever machine."""
+    store._opened(part)
 
 
 def _checksum(clouds: np.ndarray) -> str:

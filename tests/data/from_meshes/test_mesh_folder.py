@@ -12,6 +12,7 @@ import pytest
 import tasks
 import trimesh
 from click.testing import CliRunner
+from meshes import export, shape, tree, write_meshes
 from scipy.spatial import cKDTree
 from shared import DATA
 
@@ -26,7 +27,7 @@ from keras_wcd.data.from_meshes.make import make_dataset
 from keras_wcd.data.io.formats import read_points
 from keras_wcd.data.io.mesh import Mesh, sample_surface
 from keras_wcd.data.pipeline.batches import Batches, to_arrays
-from keras_wcd.data.procedural.primitives import box, ellipsoid, join, rod
+from keras_wcd.data.procedural.primitives import ellipsoid
 from keras_wcd.data.resampling import Frame
 from keras_wcd.data.scanner.pairs import Scanning
 
@@ -39,28 +40,11 @@ def cache(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("KERAS_WCD_CACHE", str(tmp_path_factory.mktemp("cache")))
 
 
-def shape(number, scale=1.0):
-    sizes = 0.2 + 0.6 * np.random.default_rng(number).random(3)
-    mesh = join([box(tuple(sizes)), rod((0, 0, 0), (0.5, 0.4, 0.1 * (number % 5)), 0.05)])
-    return Mesh(mesh.vertices * scale, mesh.faces)
-
-
-def export(mesh, path):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    trimesh.Trimesh(mesh.vertices, mesh.faces, process=False).export(path)
-
-
 @pytest.fixture
 def meshes(tmp_path):
     root = tmp_path / "meshes"
-    for number in range(6):
-        extension = ("obj", "ply", "stl", "off", "glb", "obj")[number]
-        export(shape(number, 10.0**number), root / ("chair", "table")[number % 2] / f"m{number}.{extension}")
+    write_meshes(root)
     return root
-
-
-def tree(root):
-    return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
 def test_categories_are_folders_and_names_are_unique(tmp_path):
