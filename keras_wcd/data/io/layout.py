@@ -144,6 +144,8 @@ def _separator(lines: list[str]) -> tuple[str | None, list[list[str]]]:
         sample = [cells(line, separator) for line in lines]
         if all(not row[-1].strip() for row in sample) and len(sample[0]) > 1:
             sample = [row[:-1] for row in sample]  # Every row ends with a separator.
+        if separator is None and any(cell.strip(",;|") != cell for row in sample for cell in row):
+            continue  # Something else separates.
         if len({len(row) for row in sample}) == 1 and _numeric_columns(sample, separator) >= 3:
             fitting[separator] = sample
     if not fitting:
@@ -191,7 +193,7 @@ def _no_separator(lines: list[str]) -> str:
                 if grouped(cell):
                     return f"{cell.strip()[:40]!r} has separators between thousands; write numbers without them"
     widths = {separator: [len(cells(line, separator)) for line in lines] for separator in SEPARATORS}
-    best = max(SEPARATORS, key=lambda s: (sum(w >= 3 for w in widths[s]), -len(set(widths[s]))))
+    best = max(SEPARATORS, key=lambda s: (sum(w >= 3 for w in widths[s]), widths[s][0] >= 3))
     if widths[best][0] < 3:
         return f"its rows hold fewer than three numbers: {lines[0].strip()[:60]!r}"
     odd = next((k for k, w in enumerate(widths[best]) if w != widths[best][0]), None)
