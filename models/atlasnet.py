@@ -46,11 +46,14 @@ class Template(draws.DrawingLayer):
 
         Their shape is `(B, R, columns, 1)` or broadcasts to it.
         """
-        given = draws.given(DRAW)
+        shape = (DIMENSIONS[self.kind], self.rows * self.columns)
+        given = draws.given(DRAW, ("patches", *shape), self.compute_dtype)
         if given is not None:
-            points = self._check(given)[self.patch]
+            if given.shape[0] <= self.patch:
+                raise ValueError(f"noise[{DRAW!r}] must have more than {self.patch} patches, got {given.shape[0]}")
+            points = given[self.patch]
         elif training:
-            points = self._random()
+            points = self._random(shape)
         elif self.kind == "square":
             line = self._unfolded(np.linspace(0, 1, self.rows, dtype=np.float32), inputs)
             return [ops.reshape(line, (-1, self.rows, 1, 1)), ops.reshape(line, (-1, 1, self.rows, 1))]
@@ -76,21 +79,11 @@ class Template(draws.DrawingLayer):
         zero = ops.minimum(ops.abs(inputs[:, 0, :1]), 0)
         return zero + ops.convert_to_tensor(line, dtype=self.compute_dtype)
 
-    def _random(self) -> Tensor:
-        shape = (DIMENSIONS[self.kind], self.rows * self.columns)
+    def _random(self, shape: tuple[int, int]) -> Tensor:
         if self.kind == "square":
             return keras.random.uniform(shape, dtype="float32", seed=self.seed_generator)
         points = keras.random.normal(shape, dtype="float32", seed=self.seed_generator)
         return points / ops.maximum(ops.norm(points, axis=0, keepdims=True), 1e-6)
-
-    def _check(self, points: Tensor) -> Tensor:
-        expected = (DIMENSIONS[self.kind], self.rows * self.columns)
-        if len(points.shape) != 3 or tuple(points.shape[1:]) != expected or points.shape[0] <= self.patch:
-            raise ValueError(
-                f"noise[{DRAW!r}] must have shape (patches, {expected[0]}, {expected[1]}) with more than "
-                f"{self.patch} patches, got {tuple(points.shape)}"
-            )
-        return points
 
 
 @keras.saving.register_keras_serializable("keras_wcd")

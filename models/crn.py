@@ -36,12 +36,8 @@ class MeanFeature(keras.layers.Layer):
 
     def call(self, inputs: Tensor) -> Tensor:
         """Clouds `(B, N, 3)`, for their number alone -> `(B, size)`."""
-        given = draws.given(MEAN)
-        if given is None:
-            return ops.zeros((ops.shape(inputs)[0], self.size), dtype=self.compute_dtype)
-        if len(given.shape) != 2 or given.shape[1] != self.size:
-            raise ValueError(f"{MEAN} must have shape (B, {self.size}), got {tuple(given.shape)}")
-        return ops.cast(given, self.compute_dtype)
+        given = draws.given(MEAN, ("B", self.size), self.compute_dtype, name=MEAN)
+        return ops.zeros((ops.shape(inputs)[0], self.size), dtype=self.compute_dtype) if given is None else given
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         """`(B, size)`."""

@@ -17,7 +17,7 @@ class PatchDiscriminator(keras.Model):
     r"""One score per patch of a cloud `(B, N, 3)` -> `(B, num_centers, 1)`: 1 for real, 0 for made.
 
     Patches are balls of several radii around farthest points, each a small PointNet of relative positions
-    (PointNet++'s multi-scale grouping). With G the generator's cloud and Y the real one, the release minimises
+    (PointNet++'s multi-scale grouping). With G the generator's cloud and Y the real one, the release minimizes
 
     $$\tfrac12 \operatorname{mean}\left[(D(Y) - 1)^2\right] + \tfrac12 \operatorname{mean}\left[D(G)^2\right]$$
 

@@ -11,16 +11,17 @@ from keras_wcd.models.base import CompletionModel
 from keras_wcd.models.layers.attention import attend
 from keras_wcd.models.layers.grouping import FarthestPoints, GatherPoints, Neighbors
 from keras_wcd.models.layers.mlp import JointDense, coordinate_dtype
+from keras_wcd.models.layers.uncast import UncastLayer
 from keras_wcd.types import Tensor
 
 CHILDREN = 4
 NEIGHBORS = 16
 STEP = 3
-"""Children of a measured centre start from every third of its neighbours: 2048 points over 192 are eleven each."""
+"""Children of a measured center start from every third of its neighbors: 2048 points over 192 are eleven each."""
 
 
 @keras.saving.register_keras_serializable("keras_wcd")
-class Reflection(keras.layers.Layer):
+class Reflection(UncastLayer):
     r"""Points on the other side of a plane near z = 0, of which a code tells where it lies.
 
     $$p' = p - 2 (n \cdot p - c) n, \qquad n = (a, b, 1) / |(a, b, 1)|$$
@@ -28,9 +29,6 @@ class Reflection(keras.layers.Layer):
     Args:
         **kwargs: As of `keras.layers.Layer`.
     """
-
-    def __init__(self, **kwargs: Any):
-        super().__init__(autocast=False, **kwargs)
 
     def call(self, inputs: list[Tensor]) -> Tensor:
         """Points `(B, ..., 3)` and the plane's `(a, b, c)` `(B, 1, 3)` -> `(B, ..., 3)`."""
@@ -47,16 +45,12 @@ class Reflection(keras.layers.Layer):
         """That of the points."""
         return input_shape[0]
 
-    def get_config(self) -> dict[str, Any]:
-        """Every constructor argument; `autocast` is none."""
-        return {key: value for key, value in super().get_config().items() if key != "autocast"}
-
 
 @keras.saving.register_keras_serializable("keras_wcd")
 class MirrorNet(CompletionModel):
     """Points of the scan, their mirror images, and points that a code of the scan proposes; each moves a little.
 
-    Farthest points of the scan become tokens (the largest feature of their neighbourhoods); the tokens' code says
+    Farthest points of the scan become tokens (the largest feature of their neighborhoods); the tokens' code says
     where `num_queries` points are missing and where the plane lies that most things are symmetric to. Seeds look at
     some of the others by attention, move, and each becomes four points: those of a measured seed start from measured
     points, so that what was seen stays as it was. Stages: seeds `(B, num_queries + 2 * num_centers, 3)` and four

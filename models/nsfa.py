@@ -12,6 +12,7 @@ from keras_wcd.models.base import CompletionModel
 from keras_wcd.models.layers import draws
 from keras_wcd.models.layers.grouping import FarthestPoints, GatherPoints, GroupedDense, Neighbors, ThreeInterpolation
 from keras_wcd.models.layers.mlp import FoldingGrid, coordinate_dtype, mlp
+from keras_wcd.models.layers.uncast import UncastLayer
 from keras_wcd.types import Tensor
 
 RADII = (0.05, 0.1, 0.2, 0.3, 0.4)
@@ -22,7 +23,7 @@ BRANCHES = 8
 
 
 @keras.saving.register_keras_serializable("keras_wcd")
-class SelectedRows(keras.layers.Layer):
+class SelectedRows(UncastLayer):
     """Rows of the farthest points that score highest, in the order of their scores, or rows that are given.
 
     Args:
@@ -31,31 +32,26 @@ class SelectedRows(keras.layers.Layer):
     """
 
     def __init__(self, count: int, **kwargs: Any):
-        super().__init__(autocast=False, **kwargs)
+        super().__init__(**kwargs)
         self.count = count
 
     def call(self, inputs: Sequence[Tensor]) -> Tensor:
         """Indices `(B, 2 * count)` of the farthest points, scores `(B, N, 1)` of all -> indices `(B, count)`."""
         farthest, scores = inputs
-        rows = draws.given("rows")
-        if rows is None:
-            kept = ops.take_along_axis(ops.cast(scores[..., 0], "float32"), farthest, axis=1)
-            order = ops.cast(ops.top_k(kept, self.count)[1], "int32")
-            return ops.take_along_axis(farthest, order, axis=1)
-        expected = (farthest.shape[0], self.count)
-        sizes = zip(rows.shape, expected, strict=False)
-        if len(rows.shape) != 2 or any(a != b for a, b in sizes if None not in (a, b)):
-            raise ValueError(f"noise['rows'] must have shape {expected}, got {tuple(rows.shape)}")
-        return ops.cast(rows, "int32")
+        rows = draws.given("rows", (farthest.shape[0], self.count), "int32")
+        if rows is not None:
+            return rows
+        kept = ops.take_along_axis(ops.cast(scores[..., 0], "float32"), farthest, axis=1)
+        order = ops.cast(ops.top_k(kept, self.count)[1], "int32")
+        return ops.take_along_axis(farthest, order, axis=1)
 
     def compute_output_spec(self, inputs: Sequence[keras.KerasTensor]) -> keras.KerasTensor:
         """`(B, count)` in int32."""
         return keras.KerasTensor((inputs[0].shape[0], self.count), "int32")
 
     def get_config(self) -> dict[str, Any]:
-        """Every constructor argument; `autocast` is none."""
-        config = {**super().get_config(), "count": self.count}
-        return {key: value for key, value in config.items() if key != "autocast"}
+        """Every constructor argument."""
+        return {**super().get_config(), "count": self.count}
 
 
 @keras.saving.register_keras_serializable("keras_wcd")
@@ -77,7 +73,7 @@ class NSFA(CompletionModel):
         num_coarse: Points selected.
         grid_size: Nodes along the side of the patch that a selected point unfolds to.
         samples: Points of the encoder's second, third and fourth level.
-        neighbors: Neighbours in a ball.
+        neighbors: Neighbors in a ball.
         width: Channels of the first level's features, by which all other widths scale; a multiple of 8.
         **kwargs: As of `CompletionModel`.
     """

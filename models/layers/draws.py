@@ -2,7 +2,7 @@
 
 import contextlib
 import contextvars
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from typing import Any
 
 import keras
@@ -24,10 +24,30 @@ def giving(values: Mapping[str, Tensor]) -> Iterator[None]:
         _given.reset(token)
 
 
-def given(key: str) -> Tensor | None:
-    """What the caller gave for the draw `key`, as a tensor, or None where the layer draws for itself."""
+def given(
+    key: str, expected: Sequence[int | str | None] | None = None, dtype: str | None = None, *, name: str | None = None
+) -> Tensor | None:
+    """What the caller gave for the draw `key`, as a tensor, or None where the layer draws for itself.
+
+    Args:
+        key: The draw.
+        expected: Its shape; None and words stand for sizes that may be any. Without it every shape will do.
+        dtype: What it is cast to.
+        name: What the error calls it; by default `noise['key']`.
+
+    Raises:
+        ValueError: where it has another shape.
+    """
     value = (_given.get() or {}).get(key)
-    return None if value is None else ops.convert_to_tensor(value)
+    if value is None:
+        return None
+    value = ops.convert_to_tensor(value)
+    if expected is not None:
+        sizes = zip(value.shape, expected, strict=False)
+        if len(value.shape) != len(expected) or any(a != b for a, b in sizes if a is not None and isinstance(b, int)):
+            shape = ", ".join("any" if size is None else str(size) for size in expected)
+            raise ValueError(f"{name or f'noise[{key!r}]'} must have shape ({shape}), got {tuple(value.shape)}")
+    return value if dtype is None else ops.cast(value, dtype)
 
 
 class DrawingLayer(keras.layers.Layer):

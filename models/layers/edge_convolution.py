@@ -1,4 +1,4 @@
-"""Edge convolution and pooling on graphs of neighbours, in space or in features."""
+"""Edge convolution and pooling on graphs of neighbors, in space or in features."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_wcd.models.layers.edges import EdgeDense
 from keras_wcd.models.layers.mlp import batch_norm, coordinate_dtype
+from keras_wcd.models.layers.uncast import UncastLayer
 from keras_wcd.ops import farthest_point_sampling, gather_points, knn
 from keras_wcd.types import Tensor
 
@@ -16,7 +17,7 @@ def feature_neighbors(features: Tensor, count: int) -> Tensor:
     """Indices `(B, N, count)` of the rows nearest to every row of `(B, N, C)`, itself among them.
 
     Points are compared by difference, features by the expanded form: a rounded distance decides nothing but
-    which of two nearly equally far neighbours is taken.
+    which of two nearly equally far neighbors is taken.
     """
     features = ops.stop_gradient(features)
     if features.shape[-1] == 3:
@@ -28,11 +29,8 @@ def feature_neighbors(features: Tensor, count: int) -> Tensor:
     return ops.cast(ops.top_k(-distance, count)[1], "int32")
 
 
-class Graph(keras.layers.Layer):
+class Graph(UncastLayer):
     """A layer made of layers, whose coordinates stay in float32."""
-
-    def __init__(self, **kwargs: Any):
-        super().__init__(autocast=False, **kwargs)
 
     def part(self, name: str, units: int, *, norm: bool = False, dtype: str | None = None, kind: type | None = None):
         """Make the layer `name`, a dense one, and the normalization after it."""
@@ -41,20 +39,16 @@ class Graph(keras.layers.Layer):
         if norm:
             setattr(self, f"{name}_norm", batch_norm(f"{name}_norm"))
 
-    def get_config(self) -> dict[str, Any]:
-        """Every constructor argument; `autocast` is none."""
-        return {key: value for key, value in super().get_config().items() if key != "autocast"}
-
 
 @keras.saving.register_keras_serializable("keras_wcd")
 class EdgeConvolution(Graph):
-    r"""Edge convolution of DGCNN (Wang et al., TOG 2019) with three layers, on neighbours in feature space.
+    r"""Edge convolution of DGCNN (Wang et al., TOG 2019) with three layers, on neighbors in feature space.
 
     $$y_i = \max_k \, \mathrm{mlp}([x_k - x_i, x_i])$$
 
     Args:
         units: Output channels; the two layers before are half as wide.
-        neighbors: Neighbours K per point, itself among them.
+        neighbors: Neighbors K per point, itself among them.
         **kwargs: As of `keras.layers.Layer`.
     """
 
@@ -91,13 +85,13 @@ class EdgeConvolution(Graph):
 
 
 class NeighborAttention(Graph):
-    """Scores of neighbours by two layers of a relation, and positions by two layers of an offset.
+    """Scores of neighbors by two layers of a relation, and positions by two layers of an offset.
 
     Args:
         position: Width of the hidden layer of the positions.
         hidden: Width of the hidden layer of the scores.
         units: Channels of the features.
-        scores: Scores per neighbour.
+        scores: Scores per neighbor.
         slope: Of the LeakyReLU in both; 0 is ReLU.
         **kwargs: As of `keras.layers.Layer`.
     """
@@ -132,7 +126,7 @@ class NeighborAttention(Graph):
             training: Whether the batch's statistics normalize it.
 
         Returns:
-            Weights `(B, S, K, scores)` that sum to 1 over K, neighbours `(B, S, K, 3)`, and their features with
+            Weights `(B, S, K, scores)` that sum to 1 over K, neighbors `(B, S, K, 3)`, and their features with
             their positions added `(B, S, K, C)`.
         """
         index, centers, queries, points, features = inputs
@@ -147,13 +141,13 @@ class NeighborAttention(Graph):
 
 @keras.saving.register_keras_serializable("keras_wcd")
 class GraphPooling(Graph):
-    """Farthest points moved to a weighted mean of their neighbours, with a mean of their features.
+    """Farthest points moved to a weighted mean of their neighbors, with a mean of their features.
 
     The adaptive graph pooling of FBNet (Yan et al., ECCV 2022).
 
     Args:
         count: Points to keep.
-        neighbors: Neighbours per point.
+        neighbors: Neighbors per point.
         hidden: Width of the hidden layers.
         **kwargs: As of `keras.layers.Layer`.
     """
@@ -200,7 +194,7 @@ class FeedbackBlock(Graph):
     Args:
         factor: Points put out for every point.
         width: Channels C of the features.
-        neighbors: Neighbours per point; half as many where a point is unfolded.
+        neighbors: Neighbors per point; half as many where a point is unfolded.
         **kwargs: As of `keras.layers.Layer`.
     """
 
@@ -258,16 +252,16 @@ class FeedbackBlock(Graph):
         return ops.repeat(points, self.factor, axis=1) + offset, x
 
     def _attend(self, points: Tensor, x: Tensor, *following: Tensor, training: bool | None) -> Tensor:
-        """Features of the points and their neighbours among them and the next points."""
+        """Features of the points and their neighbors among them and the next points."""
         if following:
             known = ops.concatenate([points, following[0]], axis=1)
             features = ops.concatenate([x, ops.cast(following[1], x.dtype)], axis=1)
             count = self.neighbors
         else:
-            # The official first step joins the points with themselves: each of half as many neighbours twice.
+            # The official first step joins the points with themselves: each of half as many neighbors twice.
             known, features, count = points, x, max(1, self.neighbors // 2)
         # A point kept from the step before lies on one of the next points, with other features. Where only one of
-        # the two is among the neighbours, the release leaves it to chance; here it is the point of this step.
+        # the two is among the neighbors, the release leaves it to chance; here it is the point of this step.
         index = knn(points, known, count, method="brute")[1]
         weight, _, values = self.attention([index, points, x, known, features], training=training)
         return ops.sum(weight * values, axis=2)

@@ -1,7 +1,7 @@
-"""Layers that choose points, find their neighbours and bring features from one set of points to another.
+"""Layers that choose points, find their neighbors and bring features from one set of points to another.
 
 They are the operations of PointNet++ (Qi et al., NeurIPS 2017) as graph pieces. Coordinates stay in float32 under
-mixed precision: a difference of neighbours in float16 would be mostly rounding.
+mixed precision: a difference of neighbors in float16 would be mostly rounding.
 """
 
 from collections.abc import Sequence
@@ -10,23 +10,13 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_wcd.models.layers.uncast import UncastLayer
 from keras_wcd.ops import ball_query, farthest_point_sampling, gather_points, knn, three_interpolate
 from keras_wcd.types import Tensor
 
 
-class _PointLayer(keras.layers.Layer):
-    """A layer without weights whose inputs keep their dtype."""
-
-    def __init__(self, **kwargs: Any):
-        super().__init__(autocast=False, **kwargs)
-
-    def get_config(self) -> dict[str, Any]:
-        """Every constructor argument; `autocast` is none."""
-        return {key: value for key, value in super().get_config().items() if key != "autocast"}
-
-
 @keras.saving.register_keras_serializable("keras_wcd")
-class FarthestPoints(_PointLayer):
+class FarthestPoints(UncastLayer):
     """Indices `(B, count)` of the farthest points of clouds `(B, N, 3)`.
 
     Args:
@@ -53,11 +43,11 @@ class FarthestPoints(_PointLayer):
 
 
 @keras.saving.register_keras_serializable("keras_wcd")
-class Neighbors(_PointLayer):
-    """Indices of `count` neighbours around every center: the nearest, or the first ones inside a ball.
+class Neighbors(UncastLayer):
+    """Indices of `count` neighbors around every center: the nearest, or the first ones inside a ball.
 
     Args:
-        count: Neighbours K per center.
+        count: Neighbors K per center.
         radius: Radius of the ball (`ball_query`), or None for the nearest (`knn`; a center that is one of the
             points is among its own).
         **kwargs: As of `keras.layers.Layer`.
@@ -84,7 +74,7 @@ class Neighbors(_PointLayer):
 
 
 @keras.saving.register_keras_serializable("keras_wcd")
-class GatherPoints(_PointLayer):
+class GatherPoints(UncastLayer):
     """Rows `(B, ..., C)` of points or features `(B, N, C)` by index `(B, ...)`; differentiable in the rows."""
 
     def call(self, inputs: Sequence[Tensor]) -> Tensor:
@@ -98,7 +88,7 @@ class GatherPoints(_PointLayer):
 
 
 @keras.saving.register_keras_serializable("keras_wcd")
-class ThreeInterpolation(_PointLayer):
+class ThreeInterpolation(UncastLayer):
     """Features at the queries from the three nearest points (`three_interpolate`).
 
     Args:
@@ -125,12 +115,12 @@ class ThreeInterpolation(_PointLayer):
 
 
 @keras.saving.register_keras_serializable("keras_wcd")
-class GroupedDense(keras.layers.Layer):
-    r"""A dense layer of neighbours' relative positions and features, which are never joined.
+class GroupedDense(UncastLayer):
+    r"""A dense layer of neighbors' relative positions and features, which are never joined.
 
     $$[p_k - c, f_k] W + b = (p_k - c) W_p + (f W_f + b)_k$$
 
-    Features are multiplied once per point, not once per neighbour. The weights are those of
+    Features are multiplied once per point, not once per neighbor. The weights are those of
     `keras.layers.Dense` on the concatenation.
 
     Args:
@@ -139,7 +129,7 @@ class GroupedDense(keras.layers.Layer):
     """
 
     def __init__(self, units: int, **kwargs: Any):
-        super().__init__(autocast=False, **kwargs)
+        super().__init__(**kwargs)
         self.units = units
 
     def build(self, input_shape: Sequence[tuple]) -> None:
@@ -163,6 +153,4 @@ class GroupedDense(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """Every constructor argument."""
-        config = {**super().get_config(), "units": self.units}
-        config.pop("autocast", None)
-        return config
+        return {**super().get_config(), "units": self.units}

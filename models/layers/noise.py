@@ -35,13 +35,9 @@ class PointNoise(draws.DrawingLayer):
     def call(self, points: Tensor, training: bool = False) -> Tensor:
         """Clouds `(B, N, 3)`, of which the shape alone counts -> `(B, N, channels)`."""
         batch, count = ops.shape(points)[:2]
-        given = draws.given(self.key)
+        given = draws.given(self.key, (points.shape[0], self.channels, points.shape[1]), self.compute_dtype)
         if given is not None:
-            expected = (points.shape[0], self.channels, points.shape[1])
-            pairs = zip(given.shape, expected, strict=False)
-            if len(given.shape) != 3 or any(a != b for a, b in pairs if None not in (a, b)):
-                raise ValueError(f"noise[{self.key!r}] must have shape {expected}, got {tuple(given.shape)}")
-            value = ops.transpose(ops.cast(given, self.compute_dtype), (0, 2, 1))
+            value = ops.transpose(given, (0, 2, 1))
         elif training:
             value = keras.random.normal(
                 (batch, count, self.channels), dtype=self.compute_dtype, seed=self.seed_generator

@@ -9,12 +9,13 @@ from keras import ops
 
 from keras_wcd.models.layers import draws
 from keras_wcd.models.layers.mlp import batch_norm
+from keras_wcd.models.layers.uncast import UncastLayer
 from keras_wcd.ops import cubic_feature_sampling, gather_points, gridding, gridding_reverse
 from keras_wcd.types import Tensor
 
 
 @keras.saving.register_keras_serializable("keras_wcd")
-class Gridding(keras.layers.Layer):
+class Gridding(UncastLayer):
     """Clouds `(B, N, 3)` in the cube [-1, 1] as weights `(B, S, S, S, 1)` of a grid's vertices, in float32.
 
     Args:
@@ -23,7 +24,7 @@ class Gridding(keras.layers.Layer):
     """
 
     def __init__(self, size: int, **kwargs: Any):
-        super().__init__(autocast=False, **kwargs)
+        super().__init__(**kwargs)
         self.size = size
 
     def call(self, points: Tensor) -> Tensor:
@@ -36,15 +37,12 @@ class Gridding(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """Every constructor argument."""
-        return _plain({**super().get_config(), "size": self.size})
+        return {**super().get_config(), "size": self.size}
 
 
 @keras.saving.register_keras_serializable("keras_wcd")
-class GriddingReverse(keras.layers.Layer):
+class GriddingReverse(UncastLayer):
     """Weights `(B, S, S, S, 1)` of a grid's vertices as one point per cell, `(B, S ** 3, 3)`, in float32."""
-
-    def __init__(self, **kwargs: Any):
-        super().__init__(autocast=False, **kwargs)
 
     def call(self, grid: Tensor) -> Tensor:
         """`(B, S, S, S, 1)` -> `(B, S ** 3, 3)`."""
@@ -54,17 +52,10 @@ class GriddingReverse(keras.layers.Layer):
         """`(B, S ** 3, 3)`."""
         return keras.KerasTensor((grid.shape[0], grid.shape[1] ** 3, 3), "float32")
 
-    def get_config(self) -> dict[str, Any]:
-        """Every constructor argument."""
-        return _plain(super().get_config())
-
 
 @keras.saving.register_keras_serializable("keras_wcd")
-class CubicFeatures(keras.layers.Layer):
+class CubicFeatures(UncastLayer):
     """Features of the eight vertices around every point: `(B, N, 3)`, `(B, S, S, S, C)` -> `(B, N, 8 * C)`."""
-
-    def __init__(self, **kwargs: Any):
-        super().__init__(autocast=False, **kwargs)
 
     def call(self, inputs: Sequence[Tensor]) -> Tensor:
         """The first vertex's channels first."""
@@ -77,13 +68,9 @@ class CubicFeatures(keras.layers.Layer):
         points, features = inputs
         return keras.KerasTensor((*points.shape[:2], 8 * features.shape[-1]), features.dtype)
 
-    def get_config(self) -> dict[str, Any]:
-        """Every constructor argument."""
-        return _plain(super().get_config())
-
 
 @keras.saving.register_keras_serializable("keras_wcd")
-class RandomPoints(draws.DrawingLayer):
+class RandomPoints(draws.DrawingLayer, UncastLayer):
     """Some of a cloud's points at random, never a row of zeros unless there is nothing else.
 
     In training each call draws anew. At inference the rows keep one random order (row i that of row i modulo
@@ -99,7 +86,7 @@ class RandomPoints(draws.DrawingLayer):
     """
 
     def __init__(self, count: int, table: int, seed: int = 0, **kwargs: Any):
-        super().__init__(seed, autocast=False, **kwargs)
+        super().__init__(seed, **kwargs)
         self.count, self.table, self.seed = count, table, seed
 
     def call(self, points: Tensor, training: bool = False) -> Tensor:
@@ -107,24 +94,15 @@ class RandomPoints(draws.DrawingLayer):
         # The release asks for the sum of the coordinates, which rounding decides for points of symmetric cells.
         fixed = ops.stop_gradient(points)
         present = (fixed[..., 0] != 0) | (fixed[..., 1] != 0) | (fixed[..., 2] != 0)
-        rows = self._given("rows", points)
+        expected = (points.shape[0], self.count)
+        rows = draws.given("rows", expected, "int32")
         if rows is None:
-            rows = self._given("rnd_idx", points)
+            rows = draws.given("rnd_idx", expected, "int32")
             if rows is not None:
                 size = present.shape[1]
                 in_turn = ops.cast(ops.arange(size, 0, -1), "float32")
                 rows = ops.take_along_axis(ops.top_k(ops.where(present, in_turn, 0.0), size)[1], rows, axis=1)
         return gather_points(points, self._drawn(present, training) if rows is None else rows)
-
-    def _given(self, key: str, points: Tensor) -> Tensor | None:
-        value = draws.given(key)
-        if value is None:
-            return None
-        expected = (points.shape[0], self.count)
-        sizes = zip(value.shape, expected, strict=False)
-        if len(value.shape) != 2 or any(a != b for a, b in sizes if None not in (a, b)):
-            raise ValueError(f"noise[{key!r}] must have shape {expected}, got {tuple(value.shape)}")
-        return ops.cast(value, "int32")
 
     def _drawn(self, present: Tensor, training: bool) -> Tensor:
         batch, size = ops.shape(present)
@@ -145,7 +123,7 @@ class RandomPoints(draws.DrawingLayer):
 
     def get_config(self) -> dict[str, Any]:
         """Every constructor argument."""
-        return _plain({**super().get_config(), "count": self.count, "table": self.table, "seed": self.seed})
+        return {**super().get_config(), "count": self.count, "table": self.table, "seed": self.seed}
 
 
 def convolved_down(x: Tensor, channels: int, name: str) -> Tensor:
@@ -157,7 +135,7 @@ def convolved_down(x: Tensor, channels: int, name: str) -> Tensor:
     x = keras.layers.ZeroPadding3D(((2, 1),) * 3)(x)
     x = keras.layers.Conv3D(channels, 4, name=name)(x)
     x = ops.leaky_relu(batch_norm(f"{name}_norm")(x), 0.2)
-    # MaxPooling3D is no builtin operator of LiteRT, and strided slices are slow: neighbours along z, y and x are
+    # MaxPooling3D is no builtin operator of LiteRT, and strided slices are slow: neighbors along z, y and x are
     # made the halves of an axis. This order gives ties to the first vertex, as pooling does.
     half = x.shape[1] // 2
     for size in (channels, half * channels, half * half * channels):
@@ -170,8 +148,3 @@ def convolved_up(x: Tensor, channels: int, name: str) -> Tensor:
     """Transposed convolution of width 4 and stride 2, normalization and ReLU: `(B, S, S, S, C)` -> twice the side."""
     x = keras.layers.Conv3DTranspose(channels, 4, strides=2, padding="same", use_bias=False, name=name)(x)
     return ops.relu(batch_norm(f"{name}_norm")(x))
-
-
-def _plain(config: dict[str, Any]) -> dict[str, Any]:
-    config.pop("autocast", None)
-    return config

@@ -1,0 +1,20 @@
+"""The base of layers whose inputs keep their dtype under mixed precision."""
+
+from typing import Any
+
+import keras
+
+
+class UncastLayer(keras.layers.Layer):
+    """A layer that Keras does not cast the inputs of: coordinates and indices come in as they are.
+
+    A difference of neighboring coordinates in float16 would be mostly rounding. What a layer multiplies, it casts to
+    its `compute_dtype` itself.
+    """
+
+    def __init__(self, **kwargs: Any):
+        super().__init__(autocast=False, **kwargs)
+
+    def get_config(self) -> dict[str, Any]:
+        """Every constructor argument; `autocast` is none."""
+        return {key: value for key, value in super().get_config().items() if key != "autocast"}
