@@ -121,16 +121,13 @@ def as_points(points: np.ndarray) -> np.ndarray:
 def narrowed(points: np.ndarray) -> np.ndarray:
     """Points `(N, 3)` of float64 as float32, or as they are where that loses detail: far away, or beyond its range."""
     finite = points[np.isfinite(points).all(axis=1)]
-    if len(finite):
-        low, high = finite.min(axis=0), finite.max(axis=0)
-        with np.errstate(over="ignore"):
-            far, extent = np.abs([low, high]).max(), (high - low).max()
-        if 0 < _FAR * extent <= far and not (finite == finite.astype(np.float32)).all():
-            return points
-        if far > np.finfo(np.float32).max:
-            return points
     with np.errstate(over="ignore"):
-        return points.astype(np.float32)
+        narrow = points.astype(np.float32)
+        if not len(finite) or (finite == finite.astype(np.float32)).all():
+            return narrow
+        low, high = finite.min(axis=0), finite.max(axis=0)
+        far, extent = np.abs([low, high]).max(), (high - low).max()
+    return points if 0 < _FAR * extent <= far or far > np.finfo(np.float32).max else narrow
 
 
 def as_normals(normals: np.ndarray) -> np.ndarray:
