@@ -11,6 +11,7 @@ import contextlib
 import importlib.util
 import os
 import pathlib
+import signal
 import sys
 import warnings
 
@@ -22,6 +23,8 @@ from keras_wcd.data.io.cloud import Cloud
 from keras_wcd.data.io.formats import MESH_READERS, READERS, read_cloud
 
 LARGEST = 50_000_000
+SECONDS = 20
+"""What a reader may take for a file: some count to what a damaged header says."""
 
 
 def ours(path):
@@ -152,11 +155,18 @@ def silence():
 def attempt(read, path):
     with silence():
         try:
+            signal.alarm(SECONDS)
             return read(path), None
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # Compiled readers raise what is no Exception.
             return None, error
+        finally:
+            signal.alarm(0)
+
+
+def _late(number, frame):
+    raise TimeoutError(f"took more than {SECONDS} s")
 
 
 def compare(path, counts):
@@ -192,6 +202,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=pathlib.Path)
     folder = parser.parse_args().folder
+    signal.signal(signal.SIGALRM, _late)
     counts, known = collections.Counter(), {*READERS, *MESH_READERS}
     files = [p for p in sorted(folder.rglob("*")) if p.is_file() and p.suffix.lower() in known]
     for path in files:
