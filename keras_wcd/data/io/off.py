@@ -11,7 +11,7 @@ from keras_wcd.data.io.limits import FormatError
 from keras_wcd.data.io.ply import fans
 from keras_wcd.data.io.text import decoded
 
-_KIND = re.compile(rb"\s*(ST)?(C)?(N)?(4)?(n)?OFF(?:\s+(BINARY)\b)?", re.IGNORECASE)
+_KIND = re.compile(rb"\s*(ST)?(C)?(N)?(4)?(n)?(?:OFF|off)(?:\s+(BINARY)\b)?")
 _COUNTS = re.compile(rb"\s*(\d{1,18})\s+(\d{1,18})(?:[ \t]+\d+)?[^\S\n]*(?:\n|$)")
 
 
