@@ -39,20 +39,30 @@ def read_cloud(path: Path) -> Cloud:
     rows = numbers.rows(content, layout.separator, list(columns.values()), width=layout.width, comma=comma)
     if promised is not None and len(rows) < promised:
         raise FormatError(f"truncated: its first line promises {promised} points, {len(rows)} follow")
+    beyond = len(rows) - promised if promised is not None and path.suffix.lower() == ".pts" else 0
+    rows = rows[: len(rows) - beyond]
     found = {name: rows[:, k] for k, name in enumerate(columns)}
     if layout.columns is None and "red" in found and path.suffix.lower() not in _NAMELESS:
         found = found if _bytes_only(found) else {name: found[name] for name in POINTS}
-    return from_columns(found).noted(**_notes(layout, columns, found, comma))
+    extra = f"{beyond} beyond the {promised} that its first line promises" if beyond else None
+    return from_columns(found).noted(**_notes(layout, columns, found, comma), rows_beyond_left_out=extra)
 
 
 def parse(content: bytes, *, columns: Sequence[int], count: int | None = None) -> np.ndarray:
-    """Some columns `(N, C)`, float64, of lines of blanks and numbers; the first `count` rows where that is given."""
+    """Some columns `(N, C)`, float64, of lines of numbers; the first `count` rows where that is given.
+
+    Blanks separate, or what the first line needs that has too few cells between blanks: semicolons or commas.
+    """
     _check_count(count, len(content))
     if count == 0:
         return np.zeros((0, len(columns)))
     if b"\n" not in content:
         content = content.replace(b"\r", b"\n")
-    rows = numbers.rows(content, None, columns, comma=True)
+    first = content.lstrip().partition(b"\n")[0].decode("latin1")
+    cut = {mark: numbers.cells(first, mark) for mark in (None, ";", ",")}
+    cut[None] = [cell for cell in cut[None] if cell.strip(",;") == cell]
+    separator = next((mark for mark, row in cut.items() if len(row) > max(columns)), None)
+    rows = numbers.rows(content, separator, columns, comma=separator != ",")
     if count is not None and len(rows) < count:
         raise FormatError(f"truncated: the header promises {count} points, {len(rows)} follow")
     return rows[:count]

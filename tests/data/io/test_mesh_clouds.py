@@ -133,6 +133,15 @@ def test_not_a_number_as_windows_writes_it(tmp_path):
     assert read(tmp_path, "c.pcd", text).points.tolist() == [[1, 2, 3], [1.5, 2.5, 3.5]]
 
 
+@pytest.mark.parametrize("row", ["1,2,3", "1.0, 2.0, 3.0", "1 ,2 ,3", "1;2;3", "1,0;2,0;3,0", "1\t2\t3", "1,0 2,0 3,0"])
+def test_ascii_rows_between_other_marks_than_blanks(tmp_path, row):
+    axes = "".join(f"property float {axis}\n" for axis in "xyz")
+    head = PLY.format("ascii", vertex="vertex", count=2, axes=axes)
+    assert read(tmp_path, "c.ply", f"{head}{row}\n{row}\n").points.tolist() == [[1, 2, 3]] * 2
+    text = f"FIELDS x y z\nWIDTH 2\nHEIGHT 1\nDATA ascii\n{row}\n{row}\n"
+    assert read(tmp_path, "c.pcd", text).points.tolist() == [[1, 2, 3]] * 2
+
+
 @pytest.mark.parametrize("key", ["FIELDS", "COLUMNS", "fields"])
 @pytest.mark.parametrize("rest", ["", "SIZE 4 4 4 4\n", "TYPE F F F U\nSIZE 4 4 4 4\nCOUNT 1 1 1 1\n"])
 def test_a_pcd_of_the_first_versions(tmp_path, key, rest):
