@@ -28,6 +28,8 @@ def find(table: Mapping[str, T], name: str, what: str) -> T:
 
 def key_of(table: Iterable[str], name: str, what: str) -> str:
     """The name of a row as its table spells it; arguments and errors as of `find`."""
+    if isinstance(name, str) and name in table:
+        return name
     keys = {plain(key): key for key in table}
     if not isinstance(name, str) or plain(name) not in keys:
         raise ValueError(f"unknown {what} {name!r}; {suggestion(name, sorted(keys.values()))}")

@@ -19,6 +19,11 @@ def test_a_table_may_spell_its_names_in_any_way():
     assert find(TABLE, "ShapeNet55", "data set") == 4
 
 
+def test_a_row_whose_name_is_spelled_exactly_comes_first():
+    assert find({"Half": 1, "half": 2}, "Half", "family") == 1
+    assert find({"Half": 1, "half": 2}, "half", "family") == 2
+
+
 def test_asks_for_the_nearest_name_and_lists_all():
     expected = "unknown loss 'landu_cd'; did you mean landau_cd? known are cd, hyper_cd, landau_cd, shapenet-55"
     with pytest.raises(ValueError, match=f"^{re.escape(expected)}$"):

@@ -13,7 +13,9 @@ from keras_wcd.distill.gradients import profile_gradient
 from keras_wcd.distill.teachers import teacher_gradient, teacher_name
 from keras_wcd.files import replacing
 from keras_wcd.losses import WeightedCD
+from keras_wcd.names import find
 from keras_wcd.visual import plots
+from keras_wcd.visual.tables import aligned
 from keras_wcd.weighting import Weighting
 
 OPTIONS = ("shift", "rescale", "distance_scale", "norm", "refine", "grid", "versions")
@@ -87,13 +89,11 @@ class DistillationResult:
         """The candidate of a family by its name in the ranking, or the best.
 
         Raises:
-            ValueError: if the ranking has no such family.
+            ValueError: if the ranking has no such family, with the nearest and all that it has.
         """
-        for candidate in self.ranking:
-            if family in (None, candidate.family):
-                return candidate
-        names = ", ".join(candidate.family for candidate in self.ranking)
-        raise ValueError(f"family must be one of {names}, got {family!r}")
+        if family is None:
+            return self.best
+        return find({candidate.family: candidate for candidate in self.ranking}, family, "family")
 
     def loss(self, family: str | None = None, **kwargs) -> WeightedCD:
         """The weighted Chamfer distance of a family, or of the best one, with the shift and scale that were matched.
@@ -107,19 +107,17 @@ class DistillationResult:
 
     def table(self) -> str:
         """The ranking as text, one line for each family; a star marks what lies at an end of its grid."""
-        rows = [("", "family", "objective", "parameters", "shift", "scale")]
+        header, rows = ("", "family", "objective", "parameters", "shift", "scale"), []
         for rank, found in enumerate(self.ranking, 1):
             parameters = [f"{key} {value:.4g}{_star(found, key)}" for key, value in found.parameters.items()]
             scale = f"{found.scale:.4g}{_star(found, 'distance_scale')}"
             row = (str(rank), found.family, f"{found.objective:.3e}", ", ".join(parameters) or "-")
             rows.append((*row, f"{found.shift:.4g}", scale))
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         title = (
             f"teacher {self._teacher_text()}, distances {self.distances.name}, shift {self.shift}, "
             f"rescale {self.rescale}, distance scale {self.distance_scale}"
         )
-        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
-        return "\n".join([title, *(line.rstrip() for line in lines)])
+        return "\n".join([title, aligned(header, rows, left=range(len(header)))])
 
     def plot(self, path: str | os.PathLike) -> tuple[str, ...]:
         """Draws p(d) and the rescaled curves of teacher and families, by objective (Fig. 2 of the paper).

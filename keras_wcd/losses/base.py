@@ -6,10 +6,11 @@ import re
 from typing import Any
 
 import keras
+from keras import ops
 
 from keras_wcd.names import refuse_unknown
 from keras_wcd.ops.matching import Side, match
-from keras_wcd.ops.neighbors import as_points
+from keras_wcd.ops.neighbors import as_points, is_padding
 from keras_wcd.types import Tensor
 
 
@@ -73,7 +74,9 @@ class AbstractChamfer(keras.losses.Loss, abc.ABC):
             loss += self.pred_weight * self.one_way(pred)
         if true is not None:
             loss += self.true_weight * self.one_way(true)
-        return loss
+        # What a compiled exp makes of a NaN is not certain: a failed prediction is not left to the profile to pass on.
+        failed = ops.any(is_padding(ops.convert_to_tensor(y_pred)), axis=-1)
+        return loss + ops.cast(ops.where(failed, math.nan, 0.0), loss.dtype)
 
     def get_config(self) -> dict:
         """Every argument, by name."""

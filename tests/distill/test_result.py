@@ -94,8 +94,14 @@ def test_refuses_a_file_of_another_kind(text, message):
 
 
 def test_refuses_a_family_it_has_not_ranked(result):
-    with pytest.raises(ValueError, match="family must be one of .*, got 'cauchy'"):
+    with pytest.raises(ValueError, match="unknown family 'cauchy'; known are chi_squared, extreme_value"):
         result.loss("cauchy")
+
+
+def test_finds_a_family_however_it_is_spelled(result):
+    assert result.candidate("Log-Logistic") is result.candidate("log_logistic")
+    with pytest.raises(ValueError, match=r"unknown family 'gama'; did you mean gamma\?"):
+        result.loss("gama")
 
 
 @pytest.mark.parametrize("name", ["plot", "plot_weightings"])

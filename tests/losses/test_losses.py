@@ -219,25 +219,6 @@ def test_trains_saves_and_loads_a_compiled_model(name, clouds, tmp_path):
 
 
 @tensorflow_only
-@pytest.mark.parametrize("jit", [False, True])
-def test_graphs_give_the_eager_value_and_gradient(name, clouds, jit):
-    import tensorflow as tf
-
-    true, pred = map(tf.constant, clouds)
-    loss = LOSSES[name]()
-
-    def value_and_gradient(true, pred):
-        with tf.GradientTape() as tape:
-            tape.watch(pred)
-            value = loss(true, pred)
-        return value, tape.gradient(value, pred)
-
-    eager, compiled = value_and_gradient(true, pred), tf.function(value_and_gradient, jit_compile=jit)(true, pred)
-    np.testing.assert_allclose(compiled[0], eager[0], rtol=1e-5)
-    np.testing.assert_allclose(compiled[1], eager[1], rtol=1e-3, atol=1e-7)
-
-
-@tensorflow_only
 def test_accepts_clouds_of_unknown_size(name, clouds):
     import tensorflow as tf
 

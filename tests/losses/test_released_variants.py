@@ -5,7 +5,7 @@ import pytest
 from backends import gradient
 from keras import ops
 
-from keras_wcd.losses import LandauCD
+from keras_wcd.losses import LOSSES, LandauCD
 
 pytestmark = pytest.mark.backend
 
@@ -91,3 +91,33 @@ def test_far_points_are_let_go(variant, top):
     assert d[np.argmax(VARIANTS[variant][0](d))] == pytest.approx(top, abs=0.01)
     assert (slope(np.array([top - 0.05]), variant) > 0).all()
     assert (slope(np.array([top + 0.05]), variant) < 0).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "top"),
+    [
+        ("extreme_value_cd", 1.35 * 1.4),
+        ("chi_squared_cd", 3.0),
+        ("log_logistic_cd", 5.0),
+        ("gamma_cd", 2.0 / 0.4),
+        ("weibull_cd", 25.58),
+        ("logistic_cd", 1.54 * 1.75),
+        ("normal_cd", 2.477),
+    ],
+)
+def test_the_pull_of_every_family_ends_where_its_docstring_says(name, top):
+    for scale in (1.0, 0.03):
+        loss = LOSSES[name](scale=scale)
+        found = gradient(lambda d, loss=loss: ops.sum(loss.profile(d)), np.float32([0.99, 1.01]) * scale * top)
+        assert found[0] > 0 > found[1]
+
+
+def test_a_scale_of_the_diagonal_measures_clouds_in_any_units_alike():
+    rng = np.random.default_rng(0)
+    true, pred = rng.uniform(-0.3, 0.3, (2, 1, 50, 3)).astype("float32")
+    for variant in VARIANTS:
+        meters = float(LandauCD(variant)(true, pred))
+        assert float(LandauCD(variant, scale=1000.0)(1000 * true, 1000 * pred)) == pytest.approx(
+            1000 * meters, rel=1e-4
+        )
+        assert float(LandauCD(variant)(1000 * true, 1000 * pred)) < 1e-3 * meters
