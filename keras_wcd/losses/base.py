@@ -29,7 +29,7 @@ class AbstractChamfer(keras.losses.Loss, abc.ABC):
         reduction: Keras's reduction over the batch.
         name: Name of the loss.
         dtype: Dtype of the arithmetic.
-        **unknown: Refused, with the arguments that the loss has.
+        **kwargs: Refused, with the arguments that the loss has.
 
     Raises:
         ValueError: for a weight that is negative or not finite, or two that are 0.
@@ -44,10 +44,10 @@ class AbstractChamfer(keras.losses.Loss, abc.ABC):
         reduction: str | None = "sum_over_batch_size",
         name: str | None = None,
         dtype: str | None = None,
-        **unknown: Any,
+        **kwargs: Any,
     ):
         # What a subclass does not take arrives here, where the error would name the wrong class.
-        refuse_unknown(type(self), unknown)
+        refuse_unknown(type(self), kwargs)
         super().__init__(name=name or snake_case(type(self).__name__), reduction=reduction, dtype=dtype)
         if not (pred_weight >= 0 and true_weight >= 0 and 0 < pred_weight + true_weight < math.inf):
             raise ValueError(
