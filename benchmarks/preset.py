@@ -26,6 +26,8 @@ class Pairs(PairDataset):
     def __init__(self, path, turn=None):
         stored = np.load(path, allow_pickle=False)
         self.complete, self.partial, self.category = (stored[key] for key in ("complete", "partial", "category"))
+        # What PCN calls a sofa.
+        self.category = np.where(self.category == "couch", "sofa", self.category)
         self.categories = tuple(sorted(set(map(str, self.category))))
         self.turn = turn
 

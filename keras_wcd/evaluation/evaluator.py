@@ -71,13 +71,13 @@ def evaluate(
     """
     _check(dataset, metrics, batch_size)
     predictor = as_predictor(model, batch_size, keep_partial)
-    network = measure.Network(predictor, Framing(frame, predictor.frame, dataset))
     places = measure.places(dataset, split)
     if not places:
         raise ValueError(
             f"split {split!r} of {dataset.title} is empty; there is nothing to measure: {dataset.remedy(split)}"
         )
     sweeps = places[0].dataset.load(split, places[0].index).complete is None
+    network = measure.Network(predictor, Framing(frame, predictor.frame, dataset, known=not sweeps))
     settings = _settings(model, network, reference_cars if sweeps else None)
     if output is not None:
         question = {"model": predictor.name, "dataset": dataset.title, "split": split, **settings}

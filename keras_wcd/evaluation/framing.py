@@ -31,26 +31,32 @@ class Framing:
     r"""Where a network sees the scans: in the data set's frame, or in the one that it was trained in.
 
     A scan p is moved by the frame of its ground truth, $q = (p - c) / s$, as the shapes were that the network was
-    trained on; the answer is moved back. A scan without ground truth stays: KITTI's cars are given to networks of
-    PCN's frame as they are, in the published test.
+    trained on; the answer is moved back. Scans without ground truth stay: KITTI's cars are given to networks of PCN's
+    frame as they are, in the published test.
 
     Args:
         choice: One of `CHOICES`. "auto" is the frame that the network records, or the data set's where it records
             none; "dataset" is the data set's always.
         recorded: The frame that the network records, if any.
         dataset: The data set.
+        known: Whether its scans have a ground truth.
 
     Attributes:
         name: The frame that the network sees.
 
     Raises:
-        ValueError: for another choice, or a network of a frame that scans cannot be moved into.
+        ValueError: for another choice, a frame that is asked for where there is no ground truth, or a network of a
+            frame that scans cannot be moved into.
     """
 
-    def __init__(self, choice: str, recorded: str | None, dataset: PairDataset):
+    def __init__(self, choice: str, recorded: str | None, dataset: PairDataset, known: bool):
         if choice not in CHOICES:
             raise ValueError(f"frame must be one of {CHOICES}, got {choice!r}; {suggestion(choice, CHOICES)}")
-        wanted = recorded if choice == AUTO else choice
+        if choice in FRAMES and not known:
+            raise ValueError(
+                f"frame={choice!r} is taken from the ground truth, which {dataset.title} lacks; leave it out"
+            )
+        wanted = None if not known else recorded if choice == AUTO else choice
         self.name = dataset.frame if wanted in (None, DATASET) else wanted
         self._frame_of = None if self.name == dataset.frame else FRAMES.get(self.name)
         if self.name != dataset.frame and self._frame_of is None:
@@ -61,6 +67,4 @@ class Framing:
 
     def frame(self, sample: Sample) -> Frame | None:
         """How a sample is moved before the network sees it; None for not at all."""
-        if self._frame_of is None or sample.complete is None:
-            return None
-        return self._frame_of(sample.complete)
+        return None if self._frame_of is None else self._frame_of(sample.complete)

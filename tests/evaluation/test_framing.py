@@ -140,6 +140,9 @@ def test_scans_without_a_truth_stay_in_the_published_frame(tmp_path):
     model.frame = BOX
     found = evaluate(model, data, progress=False)
     np.testing.assert_allclose(found.values("fidelity"), 0, atol=1e-9)
+    assert found.settings["frame"] == "car"
+    with pytest.raises(ValueError, match="frame='box' is taken from the ground truth, which KITTI lacks"):
+        evaluate(model, data, frame="box", progress=False)
 
 
 @tensorflow_only
