@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from keras_wcd.data.datasets.kitti_boxes import from_box_frame, read_box, to_box_frame
+from keras_wcd.data.io.arrays import PARTIAL
 from keras_wcd.data.io.cloud import Cloud
 from keras_wcd.data.io.formats import MESH_READERS, READERS, WRITERS, read_cloud, write_cloud
 from keras_wcd.files import replacing, writable
@@ -292,7 +293,7 @@ def output_path(scan: Path, output: str | os.PathLike) -> Path:
 
 
 def _complete_file(model: object, scan: Path, path: Path, settings: Settings) -> Completion:
-    cloud = read_cloud(scan, dataset=settings.dataset)
+    cloud = read_cloud(scan, dataset=settings.dataset, prefer=PARTIAL)
     corners = None if settings.kitti_box is None else read_box(_beside(settings.kitti_box, scan))
     try:
         completed = complete_points(open_model(model), cloud.points, settings, corners)

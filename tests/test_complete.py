@@ -499,3 +499,15 @@ def test_the_python_of_the_page_runs(tmp_path, scan, monkeypatch):
         exec(compile(block, "completing.md", "exec"), names)
     assert (tmp_path / "completed" / "a.ply").exists()
     assert (tmp_path / "scan.pcd").exists()
+
+
+@pytest.mark.parametrize("extension", [".npz", ".h5"])
+def test_of_a_pair_in_one_file_the_scan_is_completed(tmp_path, extension):
+    scan = np.random.default_rng(0).normal(size=(50, 3))
+    if extension == ".npz":
+        np.savez(tmp_path / "pair.npz", complete=scan + 9, partial=scan)
+    else:
+        with h5py.File(tmp_path / "pair.h5", "w") as file:
+            file["complete"], file["partial"] = scan + 9, scan
+    done = complete_file(echo, tmp_path / f"pair{extension}", tmp_path / "done.npy")
+    np.testing.assert_array_equal(done.scan.points, scan)
