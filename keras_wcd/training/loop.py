@@ -62,7 +62,7 @@ def fit(
         epochs: Passes over the training split.
         batch_size: Clouds in a step.
         learning_rate: The highest.
-        optimizer: In place of Adam; its learning rate becomes the schedule.
+        optimizer: In place of Adam: one like it is made, whose learning rate is the schedule.
         augment: Changes of the pairs trained on.
         checkpoint: A callback that keeps the best network, in place of the one that writes `best.keras`.
         output: Folder for `log.csv`, `best.keras` (smallest validation CD-L1) and `last.keras`; None keeps nothing.
@@ -83,7 +83,7 @@ def fit(
     # Where the network will want to see shapes.
     model.frame = dataset.frame
     optimizer = keras.optimizers.Adam() if optimizer is None else optimizer
-    optimizer.learning_rate = _schedule(epochs * len(train), learning_rate)
+    optimizer = _scheduled(optimizer, _schedule(epochs * len(train), learning_rate))
     model.compile(optimizer, loss=loss, metrics=[CDL1()])
     callbacks = [StopAtNonFiniteLoss(), Progress(loss.name, disable=not progress)]
     if folder is not None:
@@ -142,3 +142,14 @@ def _schedule(steps: int, highest: float) -> keras.optimizers.schedules.Learning
     return keras.optimizers.schedules.CosineDecay(
         0.0, max(1, steps - warmup), alpha=0.01, warmup_target=highest, warmup_steps=warmup
     )
+
+
+def _scheduled(
+    optimizer: keras.optimizers.Optimizer, schedule: keras.optimizers.schedules.LearningRateSchedule
+) -> keras.optimizers.Optimizer:
+    """A new optimizer like the one given: one whose rate is replaced keeps its model from being exported."""
+    config = optimizer.get_config()
+    # In mixed precision one optimizer may stand around another.
+    inner = config["inner_optimizer"]["config"] if "inner_optimizer" in config else config
+    inner["learning_rate"] = keras.saving.serialize_keras_object(schedule)
+    return type(optimizer).from_config(config)

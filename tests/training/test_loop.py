@@ -36,6 +36,7 @@ def test_lowers_the_loss_and_leaves_its_files(data, tmp_path):
     assert sorted(p.name for p in (tmp_path / "run").iterdir()) == ["best.keras", "last.keras", "log.csv"]
     rows = list(csv.DictReader((tmp_path / "run" / "log.csv").open()))
     assert [float(row["val_cd_l1"]) for row in rows] == pytest.approx(fitted.history["val_cd_l1"])
+    fitted.model.export(tmp_path / "exported", verbose=False)
     last = keras.saving.load_model(tmp_path / "run" / "last.keras")
     partial, _ = data.arrays("test")
     np.testing.assert_allclose(
@@ -121,7 +122,16 @@ def test_a_folder_that_takes_no_file_is_named_before_the_work(tmp_path):
         fit(None, None, CD(), output="/proc/run")
 
 
-def test_an_optimizer_of_ones_own_follows_the_schedule(data):
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        keras.optimizers.SGD(7.0, momentum=0.3),
+        keras.optimizers.SGD(keras.optimizers.schedules.ExponentialDecay(7.0, 10, 0.5), momentum=0.3),
+        keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(7.0, momentum=0.3), initial_scale=4.0),
+    ],
+    ids=["a rate", "a schedule", "one around another"],
+)
+def test_an_optimizer_of_ones_own_follows_the_schedule(data, optimizer):
     from keras_wcd.losses import CD
     from keras_wcd.training import fit
 
@@ -129,10 +139,14 @@ def test_an_optimizer_of_ones_own_follows_the_schedule(data):
         def on_train_batch_end(self, batch, logs=None):
             rates.append(float(self.model.optimizer.learning_rate))
 
-    rates, optimizer = [], keras.optimizers.SGD(7.0)
+    rates = []
     arguments = {"epochs": 10, "batch_size": 4, "learning_rate": 0.02, "progress": False}
     fitted = fit(tiny_pcn(), data, CD(), optimizer=optimizer, checkpoint=Rates(), **arguments)
-    assert fitted.model.optimizer is optimizer
+    used = fitted.model.optimizer
+    assert type(used) is type(optimizer)
+    assert getattr(used, "inner_optimizer", used).momentum == 0.3
+    if "inner_optimizer" in used.get_config():
+        assert used.initial_scale == 4.0
     # Two steps up of the forty, then half a cosine down to a hundredth.
     down = [0.02 * (0.01 + 0.99 * (1 + np.cos(np.pi * step / 38)) / 2) for step in range(39)]
     np.testing.assert_allclose(rates, [0.01, *down], rtol=1e-4)
