@@ -16,18 +16,6 @@ from . import predictors as predictors
 from . import training as training
 from . import visual as visual
 from . import weighting as weighting
-from .losses import CD as CD
-from .losses import DCD as DCD
-from .losses import ChiSquaredCD as ChiSquaredCD
-from .losses import ExtremeValueCD as ExtremeValueCD
-from .losses import GammaCD as GammaCD
-from .losses import HyperCD as HyperCD
-from .losses import InfoCD as InfoCD
-from .losses import LandauCD as LandauCD
-from .losses import LogisticCD as LogisticCD
-from .losses import LogLogisticCD as LogLogisticCD
-from .losses import NormalCD as NormalCD
-from .losses import WeibullCD as WeibullCD
-from .losses import WeightedCD as WeightedCD
+from .losses.table import *
 
 __version__: str

@@ -1,4 +1,4 @@
-"""Losses between point clouds, the table of them, and `get`, which finds one by name."""
+"""Losses between point clouds, and `get`, which finds one by name; `losses.table` lists them."""
 
 import functools
 from typing import Any
@@ -7,39 +7,9 @@ import keras
 
 from keras_wcd.losses.base import AbstractChamfer as AbstractChamfer
 from keras_wcd.losses.base import AbstractProfile as AbstractProfile
-from keras_wcd.losses.chamfer import CD
-from keras_wcd.losses.density import DCD
-from keras_wcd.losses.hyper import HyperCD
-from keras_wcd.losses.info import InfoCD
-from keras_wcd.losses.weighted import (
-    ChiSquaredCD,
-    ExtremeValueCD,
-    GammaCD,
-    LandauCD,
-    LogisticCD,
-    LogLogisticCD,
-    NormalCD,
-    WeibullCD,
-    WeightedCD,
-)
+from keras_wcd.losses.table import *  # noqa: F403 - all that the table names
+from keras_wcd.losses.table import CD, LOSSES
 from keras_wcd.names import find, plain
-
-LOSSES = {
-    "cd": CD,
-    "hyper_cd": HyperCD,
-    "info_cd": InfoCD,
-    "dcd": DCD,
-    "weighted_cd": WeightedCD,
-    "landau_cd": LandauCD,
-    "extreme_value_cd": ExtremeValueCD,
-    "chi_squared_cd": ChiSquaredCD,
-    "log_logistic_cd": LogLogisticCD,
-    "gamma_cd": GammaCD,
-    "weibull_cd": WeibullCD,
-    "logistic_cd": LogisticCD,
-    "normal_cd": NormalCD,
-}
-"""Every loss by its name."""
 
 NAMES = {**LOSSES, "cd_l1": functools.partial(CD, norm="l1"), "cd_l2": functools.partial(CD, norm="l2")}
 """What `get` finds: the losses, and the field's names of the two Chamfer distances."""
