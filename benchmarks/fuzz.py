@@ -14,18 +14,35 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tests" / "helpers"))
 
-from fuzzing import EXTENSIONS, inputs, memory_limit, try_to_read
+import fuzzing
+import model_files
+from fuzzing import memory_limit
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
+EXTENSIONS = (*fuzzing.EXTENSIONS, *model_files.KINDS)
 KEPT = pathlib.Path("runs/fuzz")
 MEMORY = 2**30
 SLOW = 10.0
 ROUND = 1000
 
 
+def tools(extension):
+    """Damaged files, what puts one at a path, and what reads it there."""
+    kind = model_files.KINDS.get(extension)
+    if kind is None:
+        return fuzzing.inputs(extension), pathlib.Path.write_bytes, fuzzing.try_to_read
+    for content in kind.seeds():
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / f"c{extension}"
+            kind.put(path, content)
+            model_files.try_to_read(kind, path)  # What loads at first use is no part of an input's memory.
+    return model_files.inputs(kind), kind.put, lambda path: model_files.try_to_read(kind, path)
+
+
 def fuzz(extension, seconds, first):
     """Inputs tried and outcomes of one format; prints them as they stand when the time is over."""
-    damaged_files, counts, known, start = inputs(extension), collections.Counter(), set(), time.monotonic()
+    damaged_files, put, try_to_read = tools(extension)
+    counts, known, start = collections.Counter(), set(), time.monotonic()
     KEPT.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, memory_limit(MEMORY):
         path = pathlib.Path(folder) / f"c{extension}"
@@ -33,7 +50,7 @@ def fuzz(extension, seconds, first):
         def attempt(content):
             if time.monotonic() - start > seconds:
                 return
-            path.write_bytes(content)
+            put(path, content)
             (KEPT / f"last{extension}").write_bytes(content)
             began = time.monotonic()
             try:
@@ -58,7 +75,7 @@ def fuzz(extension, seconds, first):
             first += 1
     (KEPT / f"last{extension}").unlink()
     tried = counts["read"] + counts["refused"] + counts["crashes"]
-    print(f"{extension:>6} {tried:>8} tried {counts['read']:>8} read {counts['refused']:>8} refused "
+    print(f"{extension:>15} {tried:>8} tried {counts['read']:>8} read {counts['refused']:>8} refused "
           f"{counts['crashes']:>4} crashes {counts['slow']:>4} slow", flush=True)  # fmt: skip
     return counts["crashes"]
 
@@ -82,7 +99,7 @@ def main():
         except subprocess.TimeoutExpired:
             code = "it hangs"
         if code not in (0, 1):
-            print(f"{extension:>6} the process ended with {code}; the input is {KEPT / f'last{extension}'}")
+            print(f"{extension:>15} the process ended with {code}; the input is {KEPT / f'last{extension}'}")
         failed += code != 0
     return int(failed > 0)
 

@@ -11,6 +11,7 @@ import argparse
 import functools
 import json
 import os
+import struct
 import sys
 from pathlib import Path
 
@@ -124,11 +125,24 @@ def read_metadata(tflite_path: str | os.PathLike) -> dict:
 def _metadata(tflite_path: str | os.PathLike) -> dict:
     """The record of a file that an interpreter has opened, which has checked it."""
     path = os.fspath(tflite_path)
-    model = schema.Model.GetRootAs(Path(path).read_bytes())
+    try:
+        written = _written(Path(path).read_bytes())
+        record = None if written is None else json.loads(written)
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError, struct.error) as error:
+        # LiteRT checks what it computes with; what it carries may be anything.
+        raise ValueError(f"{path!r} has damaged metadata: {str(error)[:200]}") from error
+    if not isinstance(record, dict):
+        raise ValueError(f"{path!r} carries no keras-wcd metadata; write it with keras_wcd.export.to_tflite")
+    return record
+
+
+def _written(content: bytes) -> bytes | None:
+    """The library's entry in the metadata of a file, as it is written there."""
+    model = schema.Model.GetRootAs(content)
     for entry in (model.Metadata(i) for i in range(model.MetadataLength())):
         if entry.Name() == METADATA.encode():
-            return json.loads(model.Buffers(entry.Buffer()).DataAsNumpy().tobytes())
-    raise ValueError(f"{path!r} carries no keras-wcd metadata; write it with keras_wcd.export.to_tflite")
+            return model.Buffers(entry.Buffer()).DataAsNumpy().tobytes()
+    return None
 
 
 def open_model(tflite_path: str | os.PathLike, threads: int | None = None) -> Interpreter:

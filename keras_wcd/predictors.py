@@ -195,7 +195,7 @@ def _read_keras(path: Path):
     except Exception as error:
         # What lies in a damaged archive may fail anywhere in Keras, h5py, json or zlib.
         line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ValueError(f"{path}: not a model that Keras can read, or damaged: {line}") from error
+        raise ValueError(f"{path}: not a model that Keras can read, or damaged: {line[:200]}") from error
 
 
 def _is_saved_model(path: Path) -> bool:

@@ -59,20 +59,31 @@ def load(preset: str | os.PathLike, cls: type[keras.Model]) -> keras.Model:
     try:
         saved = json.loads((path / CONFIG).read_text(encoding="utf-8"))
         name, config = saved["registered_name"], saved["config"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path / CONFIG} cannot be read as a preset's config: {error!r}") from error
-    found = keras.saving.get_registered_object(name)
+        found = keras.saving.get_registered_object(name)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{path / CONFIG} cannot be read as a preset's config: {_line(error)}") from error
     if not (isinstance(found, type) and issubclass(found, cls)):
-        raise ValueError(f"{path} holds {name}, which is no {cls.__name__}; load it with CompletionModel.from_preset")
+        raise ValueError(
+            f"{path} holds {str(name)[:80]}, which is no {cls.__name__}; load it with CompletionModel.from_preset"
+        )
     if not (path / WEIGHTS).is_file():
         raise ValueError(f"{path} has no {WEIGHTS}")
-    model = found.from_config(config)
+    try:
+        model = found.from_config(config)
+    except Exception as error:
+        # Sizes that do not fit each other, or no machine, fail anywhere in Keras and its backend.
+        raise ValueError(f"{path / CONFIG}: no config of {found.__name__}: {_line(error)}") from error
     try:
         model.load_weights(path / WEIGHTS)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ValueError(f"{path / WEIGHTS}: damaged, or not the weights of this config: {line}") from error
+    except Exception as error:
+        # What lies in a damaged file may fail anywhere in Keras and h5py.
+        raise ValueError(f"{path / WEIGHTS}: damaged, or not the weights of this config: {_line(error)}") from error
     return model
+
+
+def _line(error: Exception) -> str:
+    """The first line of a message, or the kind of an error that has none."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 def locate(preset: str | os.PathLike) -> Path:

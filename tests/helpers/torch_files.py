@@ -6,6 +6,7 @@ import io
 import pickle
 import struct
 import sys
+import time
 import types
 import zipfile
 
@@ -95,3 +96,44 @@ def save(path, content, *, legacy=False):
         for key, array in pickler.storages.items():
             archive.writestr(f"archive/data/{key}", array.tobytes())
     return path
+
+
+def tensor(key, numel, offset, shape, strides):
+    """Source of a pickle that rebuilds one float32 tensor: GLOBAL, arguments, REDUCE, by hand."""
+    storage = pickle.GLOBAL + b"torch\nFloatStorage\n"
+    reference = b"(" + b"U\x07storage" + storage + b"U" + bytes([len(key)]) + key.encode() + b"U\x03cpu"
+    reference += b"J" + struct.pack("<i", numel) + b"tQ"
+
+    def numbers(values):
+        return b"(" + b"".join(b"J" + struct.pack("<i", v) for v in values) + b"t"
+
+    ordered = b"ccollections\nOrderedDict\n)R"
+    arguments = b"(" + reference + b"J" + struct.pack("<i", offset) + numbers(shape) + numbers(strides)
+    return b"ctorch._utils\n_rebuild_tensor_v2\n" + arguments + b"\x89" + ordered + b"tR"
+
+
+def archive(path, data, storages, compression=zipfile.ZIP_STORED):
+    with zipfile.ZipFile(path, "w", compression) as file:
+        file.writestr("archive/data.pkl", data)
+        for key, values in storages.items():
+            file.writestr(f"archive/data/{key}", values)
+    return path
+
+
+def state_of(source):
+    """A pickled dict with one entry, x."""
+    return b"\x80\x02}U\x01x" + source + b"s."
+
+
+def reference(kind, key, numel):
+    """Source of a reference to a storage."""
+    head = b"(U\x07storagectorch\n" + kind.encode() + b"Storage\nU" + bytes([len(key)]) + key.encode()
+    return head + b"U\x03cpuJ" + struct.pack("<i", numel) + b"tQ"
+
+
+@contextlib.contextmanager
+def seconds(limit):
+    """No more than that many of the processor."""
+    began = time.process_time()
+    yield
+    assert time.process_time() - began < limit
