@@ -16,6 +16,6 @@ from . import predictors as predictors
 from . import training as training
 from . import visual as visual
 from . import weighting as weighting
-from .losses.table import *
+from .losses.table import *  # noqa: F403
 
 __version__: str
