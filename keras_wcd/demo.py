@@ -1,7 +1,9 @@
 """The main job from end to end: distil a loss, make data, train with it, complete scans, export, report."""
 
+import dataclasses
 import os
 import pathlib
+import textwrap
 import time
 from collections.abc import Callable
 
@@ -11,10 +13,10 @@ import numpy as np
 from keras_wcd import __version__, losses
 from keras_wcd.data import Shapes8, write_points
 from keras_wcd.distill import distill
+from keras_wcd.evaluation import evaluate
 from keras_wcd.export import benchmark, to_tflite, verify
-from keras_wcd.metrics import CDL1
+from keras_wcd.files import writable
 from keras_wcd.models import PCN
-from keras_wcd.ops.sampling import farthest_point_indices
 from keras_wcd.training.callbacks import save_model
 from keras_wcd.training.loop import Fitted, fit
 from keras_wcd.visual.pictures import clouds_png, curves_png
@@ -45,8 +47,13 @@ def demo(
 
     Returns:
         The path of the report.
+
+    Raises:
+        ValueError: for a count below 1, or an `output` that is a file.
+        PermissionError: where `output` cannot be written to.
     """
-    folder = pathlib.Path(output)
+    folder = writable(output, folder=True)
+    data = Shapes8(shapes, max(SHOWN, shapes // 10), max(SHOWN, shapes // 10), seed=seed)
     folder.mkdir(parents=True, exist_ok=True)
     began = time.perf_counter()
     report = Report("keras-wcd demo")
@@ -55,12 +62,12 @@ def demo(
         "it on procedural shapes, scans it has not seen are completed, and the network is exported."
     )
     _distil(folder, report, say)
-    data = Shapes8(shapes, max(SHOWN, shapes // 10), max(SHOWN, shapes // 10), seed=seed)
+    say(f"     {shapes} made-up shapes to train on: {', '.join(data.categories)}")
     trained = {name: _train(name, data, epochs, seed, progress, say) for name in ("landau_cd", "cd_l1")}
     model = trained["landau_cd"].model
     save_model(model, folder / "model.keras")
-    predicted = _score(trained, data, report, say)
-    _draw(folder, data, predicted, report, say)
+    _score(trained, data, report, say, progress)
+    _draw(folder, model, data, report, say)
     _export(folder, model, data, report, say)
     report.facts({"seconds in all": round(time.perf_counter() - began)})
     report.write(folder / "report.html")
@@ -101,52 +108,48 @@ def _train(name: str, data: Shapes8, epochs: int, seed: int, progress: bool, say
     return fit(small_pcn(), data, losses.get(name), epochs=epochs, seed=seed, progress=progress)
 
 
-def _score(trained: dict[str, Fitted], data: Shapes8, report: Report, say: Callable) -> np.ndarray:
-    """The table of CD-L1 by category; the predictions of the first network."""
-    partial, complete = data.arrays("test")
-    labels = data.labels("test")
-    predictions = {name: fitted.model.predict(partial, verbose=0) for name, fitted in trained.items()}
-    kept = {f"{name} + scan": with_scan(partial, clouds) for name, clouds in predictions.items()}
-    columns = {"scan": partial, "scan + mirror": mirrored(partial), **predictions, **kept}
-    scores = {name: cd_l1(complete, clouds) for name, clouds in columns.items()}
-    rows = [
-        [category, *(float(score[labels == i].mean()) for score in scores.values())]
-        for i, category in enumerate(data.categories)
-    ]
-    rows.append(["mean", *(float(np.mean([row[i] for row in rows])) for i in range(1, len(columns) + 1))])
-    say("3/5  CD-L1 x 1000 on shapes not trained on (smaller is better)")
-    say(format_table(["category", *columns], rows))
+def _score(trained: dict[str, Fitted], data: Shapes8, report: Report, say: Callable, progress: bool) -> None:
+    """The table of CD-L1 by category: what needs no training, the networks, the networks and the scan."""
+    say("3/5  Measuring on shapes not trained on")
+    measured = []
+    for keep, name in ((False, "{}"), (True, "{} + scan")):
+        for loss, fitted in trained.items():
+            options = {"metrics": ("cd_l1",), "keep_partial": keep, "baselines": not measured, "progress": progress}
+            found = evaluate(fitted.model, data, **options)
+            measured += [*found.baselines, dataclasses.replace(found, model=name.format(loss), baselines=())]
+    whole = dataclasses.replace(measured[0], baselines=tuple(measured[1:]))
+    say(textwrap.indent(whole.table(), "     ") + "\n     Smaller is better; Average is the mean over the categories.")
     report.heading("CD-L1 x 1000 on shapes not trained on")
-    report.table(["category", *columns], rows)
+    rows = [[one.model, *one.per_category("cd_l1").values(), one.class_mean("cd_l1")] for one in measured]
+    report.table(["completion", *whole.categories, "mean"], rows)
     report.text(
-        "Smaller is better. The first two columns need no training: the scan itself, and half of it with its mirror "
-        "image in the plane of left-right symmetry. The last two take half of the measured points and half of the "
-        "network's: after minutes of training a network misses what the scan already shows. In this frame LandauCD "
-        "is close to CD-L1 up to a factor, and one run of each does not tell them apart."
+        "Smaller is better. The first two rows need no training: the scan itself, and half of it with its mirror "
+        "image in the plane of left-right symmetry. The last two put the measured points before the network's: after "
+        "minutes of training a network misses what the scan already shows. In this frame LandauCD is close to CD-L1 "
+        "up to a factor, and one run of each does not tell them apart."
     )
     curves = {name: fitted.history["val_cd_l1"] for name, fitted in trained.items()}
     png = curves_png(curves, x_label="epoch", y_label="validation CD-L1 x 1000")
     report.picture(png, "Validation while training")
-    return predictions["landau_cd"]
 
 
-def _draw(folder: pathlib.Path, data: Shapes8, predicted: np.ndarray, report: Report, say: Callable) -> None:
+def _draw(folder: pathlib.Path, model: PCN, data: Shapes8, report: Report, say: Callable) -> None:
     say(f"4/5  Writing {SHOWN} completed scans to {folder / 'clouds'}")
     clouds = folder / "clouds"
     clouds.mkdir(exist_ok=True)
     rows, labels = [], []
-    for i in range(SHOWN):
+    predicted = model.predict(data.arrays("test")[0][:SHOWN], verbose=0)
+    for i, points in enumerate(predicted):
         sample = data.load("test", i)
-        merged = with_scan(sample.partial[None], predicted[i][None])[0]
-        shown = {"partial": sample.partial, "completion": predicted[i], "completion + scan": merged}
-        shown["truth"] = sample.complete
+        merged = np.concatenate([sample.partial, points])
+        shown = {"partial": sample.partial, "completion": points, "completion + scan": merged, "truth": sample.complete}
         for title, points in shown.items():
             write_points(clouds / f"{i}_{sample.category}_{title.replace(' + ', '_with_')}.ply", points)
         rows.append(shown)
         labels.append(sample.category)
     report.heading("Held-out scans")
     png = clouds_png(rows, labels=labels)
-    report.picture(png, "Scan, completion by the network trained with LandauCD, half of each, truth")
+    report.picture(png, "Scan, completion by the network trained with LandauCD, both together, truth")
     (folder / "completions.png").write_bytes(clouds_png(rows[::2], labels=labels[::2], dpi=80))
 
 
@@ -167,40 +170,3 @@ def _export(folder: pathlib.Path, model: PCN, data: Shapes8, report: Report, say
         say(f"     {name}: {value}")
     report.heading("Export")
     report.facts(facts)
-
-
-def cd_l1(true: np.ndarray, pred: np.ndarray, batch: int = 32) -> np.ndarray:
-    """CD-L1 x 1000 of every pair of clouds `(B,)`."""
-    metric = CDL1()
-    starts = range(0, len(true), batch)
-    return np.concatenate(
-        [keras.ops.convert_to_numpy(metric.measure(true[i : i + batch], pred[i : i + batch])) for i in starts]
-    )
-
-
-def with_scan(partial: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """Half of every scan `(B, N, 3)`, well spread, and every other predicted point: `(B, N, 3)`."""
-    half = partial.shape[1] // 2
-    return np.concatenate([spread(partial, half), predicted[:, ::2][:, :half]], axis=1)
-
-
-def spread(clouds: np.ndarray, count: int) -> np.ndarray:
-    """The farthest points `(B, count, 3)` of clouds `(B, N, 3)`."""
-    return np.stack([points[farthest_point_indices(points, count)] for points in clouds])
-
-
-def mirrored(partial: np.ndarray) -> np.ndarray:
-    """Half of every scan `(B, N, 3)`, well spread, and that half's mirror image in z: `(B, N, 3)`."""
-    half = spread(partial, partial.shape[1] // 2)
-    return np.concatenate([half, half * np.float32([1, 1, -1])], axis=1)
-
-
-def format_table(header: list[str], rows: list[list]) -> str:
-    """Columns for a terminal, numbers with two decimals."""
-    cells = [header, *([f"{c:.2f}" if isinstance(c, float) else str(c) for c in row] for row in rows)]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
-    return "\n".join(
-        "     "
-        + "  ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True)))
-        for row in cells
-    )
