@@ -1,7 +1,8 @@
 """A model as a SavedModel folder, for TensorFlow Serving and as the way to LiteRT."""
 
+import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import keras
@@ -39,10 +40,25 @@ def to_saved_model(model: keras.Model, path: str | os.PathLike, num_points: int 
 def write_archive(model: keras.Model, serve: Callable, folder: Path) -> None:
     """Write a SavedModel that serves the traced function `serve` of `model`."""
     archive = keras.export.ExportArchive()
-    archive.track(model)
-    archive.add_endpoint("serve", serve)
-    with device_only(), quiet():
+    with _without_optimizer(model), device_only(), quiet():
+        archive.track(model)
+        archive.add_endpoint("serve", serve)
         archive.write_out(str(folder), verbose=False)
+
+
+@contextlib.contextmanager
+def _without_optimizer(model: keras.Model) -> Iterator[None]:
+    """A network that was trained, without what trains it: TensorFlow cannot follow an optimizer that was changed."""
+    if getattr(model, "optimizer", None) is None:
+        yield
+        return
+    optimizer = model.optimizer
+    # None in its place would leave it among what TensorFlow follows.
+    del model.optimizer
+    try:
+        yield
+    finally:
+        model.optimizer = optimizer
 
 
 def open_saved_model(path: str | os.PathLike) -> tuple[Callable, int]:

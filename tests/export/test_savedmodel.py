@@ -111,3 +111,17 @@ def test_a_mistake_in_the_shell_is_one_line_and_writes_nothing(tmp_path, monkeyp
     assert message in result.output
     assert "Traceback" not in result.output
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["model", "model.tflite"])
+def test_a_trained_model_is_written_whatever_was_done_to_its_optimizer(tmp_path, name):
+    model, x = export_models.little(), export_models.clouds(2)
+    optimizer = keras.optimizers.Adam()
+    optimizer.learning_rate = keras.optimizers.schedules.CosineDecay(1e-3, 10)
+    model.compile(optimizer, loss=["mse", "mse"])
+    model.fit(x, [x[:, :16], x[:, :64]], verbose=0)
+    write = export.to_tflite if name.endswith(".tflite") else export.to_saved_model
+    path = write(model, tmp_path / name, num_points=export_models.POINTS)
+    assert model.optimizer is optimizer
+    assert export.verify(model, path, x).largest_distance < 1e-5
+    model.fit(x, [x[:, :16], x[:, :64]], verbose=0)
