@@ -1,4 +1,4 @@
-"""The distribution p(d) of nearest-neighbour distances over which gradients are compared."""
+"""The distribution p(d) of nearest-neighbor distances over which gradients are compared."""
 
 import dataclasses
 import math
@@ -13,7 +13,7 @@ from keras_wcd.distill.simulation import pairs
 from keras_wcd.ops import nearest
 
 SIZE = 512
-"""Distances that a distribution is quantised to."""
+"""Distances that a distribution is quantized to."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

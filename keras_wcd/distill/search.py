@@ -35,7 +35,7 @@ def distill(
 ) -> DistillationResult:
     r"""Finds the weighted Chamfer distances whose gradients match those of a teacher.
 
-    For every family of weightings f, minimises over its parameters (Lin et al., IROS 2024, Eq. 3)
+    For every family of weightings f, minimizes over its parameters (Lin et al., IROS 2024, Eq. 3)
 
     $$E = \sum_d p(d) \, |z_T(d) - z_W(d)|, \qquad
       z_T = \phi_T'(d), \quad z_W = \frac{d}{dd} \left[ f(d / s + m) \, d \right]$$
@@ -153,7 +153,7 @@ class Match:
 
 
 def _apart(points: np.ndarray, order: np.ndarray, family: Family) -> list[int]:
-    """Indices of the best point and of the best ones that are not its neighbours on the grid."""
+    """Indices of the best point and of the best ones that are not its neighbors on the grid."""
     steps = np.array([np.ptp(np.log(grid)) / max(grid.size - 1, 1) or 1.0 for grid in family.values.values()])
     coordinates = np.log(points) / steps
     chosen = [order[0]]

@@ -15,13 +15,13 @@ class DCD(AbstractProfile):
     $$\frac12 \sum_\text{sides} \operatorname{mean}_i \left[ 1 -
       e^{-\alpha d_i^2} \frac{r}{n(i)^{\lambda} + 10^{-6}} \right]$$
 
-    with n(i) the number of points on this side that share i's neighbour (no gradient flows through it) and r the
+    with n(i) the number of points on this side that share i's neighbor (no gradient flows through it) and r the
     size of this side over that of the other.
 
     Args:
         alpha: Sharpness, in units of 1/distance squared.
         n_lambda: Exponent of the count: 1 to measure, 0.5 in the published trainings.
-        non_reg: Take max(1, r) for r, so that a sparser side is not penalised.
+        non_reg: Take max(1, r) for r, so that a sparser side is not penalized.
         **kwargs: Arguments of `AbstractChamfer`.
     """
 
@@ -34,7 +34,7 @@ class DCD(AbstractProfile):
         self.non_reg = non_reg
 
     def profile(self, distance: Tensor) -> Tensor:
-        """The cost of a distance whose neighbour is shared by no other point."""
+        """The cost of a distance whose neighbor is shared by no other point."""
         return 1 - ops.exp(-self.alpha * ops.square(distance))
 
     def one_way(self, side: Side) -> Tensor:

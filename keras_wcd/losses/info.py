@@ -16,7 +16,7 @@ class InfoCD(AbstractProfile):
 
     Args:
         tau: Temperature, in units of distance.
-        lam: Weight of the regulariser that spreads the distances.
+        lam: Weight of the regularizer that spreads the distances.
         **kwargs: Arguments of `AbstractChamfer`.
     """
 
@@ -32,7 +32,7 @@ class InfoCD(AbstractProfile):
         return distance / self.tau
 
     def one_way(self, side: Side) -> Tensor:
-        """Mean cost and regulariser of one side, `(B,)`."""
+        """Mean cost and regularizer of one side, `(B,)`."""
         cost = self.profile(side.distance)
         # exp(-1e30) is 0: padding adds nothing to the sum.
         exponent = -cost if side.valid is None else ops.where(side.valid, -cost, -1e30)

@@ -1,9 +1,12 @@
 """The search of distillation against a plain one with SciPy's densities, and families that know the answer."""
 
+import dataclasses
+
 import densities
 import distill_oracle
 import numpy as np
 import pytest
+from keras import ops
 
 from keras_wcd import weighting as weightings
 from keras_wcd.distill import DistanceDistribution, distill
@@ -180,3 +183,27 @@ def test_never_turns_a_student_around():
 def test_passes_over_what_is_not_valid_on_a_grid():
     found = distill(families=["normal"], grid={"normal": {"sigma": [-1, 0, np.nan, 2.0]}}, distances=P).best
     assert found.parameters == {"sigma": 2.0}
+
+
+@dataclasses.dataclass(frozen=True)
+class Lorentz(weightings.Weighting):
+    """A density of one's own, with its own grid."""
+
+    gamma: float = weightings.parameter(1.0, 0.05, 20.0, 31)
+
+    def __call__(self, distance):
+        return 2 / (np.pi * self.gamma * (1 + ops.square(distance / self.gamma)))
+
+    @property
+    def mode(self):
+        return 0.0
+
+
+def test_searches_a_weighting_of_ones_own_where_its_parameters_say():
+    teacher = WeightedCD(Lorentz(0.7))
+    result = distill(teacher, families=[Lorentz, "normal"], distances=P, distance_scale="fit")
+    assert result.best.family == "lorentz"
+    assert result.best.parameters["gamma"] == pytest.approx(0.7, rel=0.01)
+    np.testing.assert_allclose(result.grid["lorentz"]["gamma"], np.geomspace(0.05, 20.0, 31))
+    # Its parameter is a unit of distance already: a scale beside it would only repeat it.
+    assert result.grid["lorentz"]["distance_scale"] == [1.0]
