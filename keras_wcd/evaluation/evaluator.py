@@ -76,7 +76,7 @@ def evaluate(
         raise ValueError(
             f"split {split!r} of {dataset.title} is empty; there is nothing to measure: {dataset.remedy(split)}"
         )
-    sweeps = places[0].dataset.load(split, places[0].index).complete is None
+    sweeps = places[0].dataset.load(split, places[0].number).complete is None
     network = measure.Network(predictor, Framing(frame, predictor.frame, dataset, known=not sweeps))
     settings = _settings(model, network, reference_cars if sweeps else None)
     if output is not None:

@@ -67,4 +67,6 @@ class Framing:
 
     def frame(self, sample: Sample) -> Frame | None:
         """How a sample is moved before the network sees it; None for not at all."""
-        return None if self._frame_of is None else self._frame_of(sample.complete)
+        if self._frame_of is None or sample.complete is None:
+            return None
+        return self._frame_of(sample.complete)

@@ -17,10 +17,10 @@ from keras_wcd.predictors import Predictor
 
 
 class Place(NamedTuple):
-    """Where a sample comes from: a data set, its index there, and the group that it is counted in."""
+    """Where a sample comes from: a data set, its number there, and the group that it is counted in."""
 
     dataset: PairDataset
-    index: int
+    number: int
     group: str
 
 
@@ -55,7 +55,7 @@ class Network(NamedTuple):
 
     def complete(self, places: Sequence[Place], split: str) -> list[Completed]:
         """The completions of a batch of places, in the data set's frame."""
-        samples = [place.dataset.load(split, place.index) for place in places]
+        samples = [place.dataset.load(split, place.number) for place in places]
         frames = [self.framing.frame(sample) for sample in samples]
         pairs = zip([sample.partial for sample in samples], frames, strict=True)
         clouds = self.predictor.predict_each([scan if frame is None else frame.apply(scan) for scan, frame in pairs])
@@ -84,7 +84,7 @@ def pair_scores(
             clouds = [
                 done.points if complete is None else complete(done.sample.partial, len(done.points)) for done in batch
             ]
-            truths = [done.sample.complete for done in batch]
+            truths = [done.sample.complete for done in batch if done.sample.complete is not None]
             for done, values in zip(batch, _measure(truths, clouds, metrics), strict=True):
                 measured[name].append(Measured(done.sample.name, done.sample.category, done.place.group, values))
     return measured
@@ -123,5 +123,5 @@ def _follows(place: Place, before: Place) -> bool:
     """Whether a scan shows the car of the scan before, one sweep later."""
     if not place.group or place.group != before.group:
         return False
-    sweep, earlier = place.dataset.sweep(place.index), before.dataset.sweep(before.index)
+    sweep, earlier = place.dataset.sweep(place.number), before.dataset.sweep(before.number)
     return sweep is None or earlier is None or sweep == earlier + 1

@@ -5,12 +5,12 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from tqdm import tqdm
 
 from keras_wcd.data.datasets.on_disk import DatasetOnDisk
-from keras_wcd.data.datasets.table import DATASETS, open_dataset, signs_of
+from keras_wcd.data.datasets.table import DATASETS, MADE_UP, open_dataset, signs_of
 from keras_wcd.names import key_of
 
 
@@ -80,9 +80,9 @@ def check_tree(root: str | os.PathLike, dataset: str | None = None, *, progress:
             (the message says how it should look), and for a damaged list or HDF5 file.
     """
     name = guess_datasets(root)[0] if dataset is None else key_of(DATASETS, dataset, "data set")
-    if not signs_of(name):
+    if name in MADE_UP:
         raise ValueError(f"{name} is made on the spot: there are no files to check")
-    data = open_dataset(name, root)
+    data = cast(DatasetOnDisk, open_dataset(name, root))
     counts, missing, expected = {}, {}, data.ignored()
     for split in data.splits:
         listed = whole = 0

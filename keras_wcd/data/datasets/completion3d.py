@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from typing import Any
 
 from keras_wcd.data.categories import PCN_EIGHT, SHAPENET
 from keras_wcd.data.contract import Clouds, Sample
@@ -45,8 +46,8 @@ class Completion3D(DatasetOnDisk):
         """One pair; its name is `<synset>/<id>`."""
         synset, id = self._of(self._shapes, split)[self._position(split, index)]
         files = next(iter(_files(split, [(synset, id)])))
-        partial, complete = (*(self._points(file) for file in files), None)[:2]
-        return Sample(partial, complete, SHAPENET.get(synset, ""), f"{synset}/{id}")
+        partial, *truth = (self._points(file) for file in files)
+        return Sample(partial, truth[0] if truth else None, SHAPENET.get(synset, ""), f"{synset}/{id}")
 
     def clouds(self, split: str) -> tuple[Clouds, Clouds | None]:
         files = list(self.files(split))
@@ -63,7 +64,7 @@ class Completion3D(DatasetOnDisk):
         return f"list its scans in {self.root / split}.list"
 
     @classmethod
-    def signs(cls) -> tuple[str, ...]:
+    def signs(cls, **options: Any) -> tuple[str, ...]:
         return ("train.list", "val.list", "train/gt", "val/gt")
 
     def _read_list(self, split: str) -> list[tuple[str, str]]:

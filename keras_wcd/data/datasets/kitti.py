@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -97,7 +98,7 @@ class KITTI(DatasetOnDisk):
         return (scan for name in self._tracklet_names() for scan in self._tracked(name))
 
     @classmethod
-    def signs(cls) -> tuple[str, ...]:
+    def signs(cls, **options: Any) -> tuple[str, ...]:
         return "cars", "bboxes", "tracklets"
 
     def _scan(self, index: int) -> np.ndarray:
@@ -126,5 +127,5 @@ class KITTI(DatasetOnDisk):
 
 
 def _order(name: str) -> tuple[int, int]:
-    sweep, car = _NAME.fullmatch(name).groups()
+    sweep, car = name.removeprefix("frame_").split("_car_")
     return int(sweep), int(car)

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from typing import Any
 
 from keras_wcd.data.categories import MVP_SIXTEEN, SHAPENET
 from keras_wcd.data.contract import Clouds, Sample, file_key
@@ -78,7 +79,7 @@ class MVP(DatasetOnDisk):
             yield (path.name,)
 
     @classmethod
-    def signs(cls) -> tuple[str, ...]:
+    def signs(cls, **options: Any) -> tuple[str, ...]:
         return TRAIN, TEST
 
     def _label(self, split: str, index: int) -> int:

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -106,7 +106,7 @@ class PCN(DatasetOnDisk):
         return f"list ids under {split!r} in {self.root / INDEX}, such as every tenth of another split"
 
     @classmethod
-    def signs(cls) -> tuple[str, ...]:
+    def signs(cls, **options: Any) -> tuple[str, ...]:
         return INDEX, "train/complete", "test/complete"
 
     def _find(self, split: str, index: int, epoch: int) -> tuple[int, int]:

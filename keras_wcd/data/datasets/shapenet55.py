@@ -4,7 +4,7 @@ import copy
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -136,7 +136,7 @@ class ShapeNet55(DatasetOnDisk):
         return (shape.file for shape in self._of(self._shapes, split))
 
     @classmethod
-    def signs(cls, subset: str = "55") -> tuple[str, ...]:
+    def signs(cls, *, subset: str = "55", **options: Any) -> tuple[str, ...]:
         return (SUBSETS[subset], CLOUDS) if subset == "55" else (SUBSETS[subset],)
 
     def ignored(self) -> set[str]:

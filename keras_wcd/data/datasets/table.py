@@ -2,7 +2,7 @@
 
 import functools
 import os
-from typing import Any
+from typing import Any, cast
 
 from keras_wcd.data.contract import PairDataset
 from keras_wcd.data.datasets.completion3d import Completion3D
@@ -33,7 +33,8 @@ def class_of(name: str) -> tuple[type[PairDataset], dict[str, Any]]:
         ValueError: for an unknown name.
     """
     row = DATASETS[key_of(DATASETS, name, "data set")]
-    return (row.func, row.keywords) if isinstance(row, functools.partial) else (row, {})
+    kind, options = (row.func, row.keywords) if isinstance(row, functools.partial) else (row, {})
+    return cast(type[PairDataset], kind), options
 
 
 MADE_UP = tuple(name for name in DATASETS if not class_of(name)[0].needs_root)

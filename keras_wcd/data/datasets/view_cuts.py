@@ -1,5 +1,7 @@
 """Scans cut from complete clouds: the points near a view point are taken away (PoinTr, ICCV 2021)."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from keras_wcd.ops.sampling import farthest_point_indices
@@ -36,7 +38,7 @@ def unit_sphere(points: np.ndarray) -> np.ndarray:
     return (centered / (radius or 1.0)).astype(np.float32)
 
 
-def cut(points: np.ndarray, view_point: np.ndarray, removed: int) -> np.ndarray:
+def cut(points: np.ndarray, view_point: np.ndarray | Sequence[float], removed: int) -> np.ndarray:
     """What is left when the `removed` points nearest to a view point are taken away, the nearest first.
 
     Args:

@@ -87,7 +87,7 @@ class Batches:
         if len(self.shard) != 2 or not 0 <= self.shard[0] < self.shard[1]:
             raise ValueError(f"shard must be (index, count) with 0 <= index < count, got {shard}")
         self.batch_size, self.num_points, self.augment, self.seed = batch_size, num_points, augment, seed
-        self._repeat = truth_points is not None
+        self._repeat_to = truth_points
         self.drop_remainder, self.workers = drop_remainder, workers or cores()
         self.shuffle = split == "train" if shuffle is None else shuffle
         self._drawn = bool(self.shuffle or self.augment)
@@ -121,16 +121,12 @@ class Batches:
     def batch(self, indices: np.ndarray, epoch: int) -> tuple[np.ndarray, ...]:
         """The batch of some pairs in an epoch."""
         partial = np.empty((len(indices), self.num_points, 3), np.float32)
-        if self._truths is None:
-            for row, index in enumerate(indices):
-                partial[row] = self._pair(int(index), epoch)[0]
-            return (partial,)
-        complete = np.empty((len(indices), self.truth_points, 3), np.float32)
+        complete = np.full((len(indices), self.truth_points or 0, 3), np.nan, np.float32)
         for row, index in enumerate(indices):
             partial[row], truth = self._pair(int(index), epoch)
-            complete[row, : len(truth)] = truth
-            complete[row, len(truth) :] = np.nan
-        return partial, complete
+            if truth is not None:
+                complete[row, : len(truth)] = truth
+        return (partial,) if self._truths is None else (partial, complete)
 
     def _pairs(self) -> int:
         index, count = self.shard
@@ -144,8 +140,8 @@ class Batches:
         truth = None if self._truths is None else self._truths[truth_number][: self.truth_points]
         if self.augment:
             scan, truth = self.augment(scan, truth, rng)
-        if truth is not None and self._repeat and len(truth) < self.truth_points:
-            truth = truth[np.arange(self.truth_points) % len(truth)]
+        if truth is not None and self._repeat_to and len(truth) < self._repeat_to:
+            truth = truth[np.arange(self._repeat_to) % len(truth)]
         if self._drawn:
             return resample(scan, self.num_points, seed=int(rng.integers(2**63))), truth
         return frames.resample(scan, self.num_points), truth

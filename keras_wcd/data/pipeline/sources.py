@@ -33,7 +33,10 @@ class Source:
         listed = self.dataset.clouds(self.split)
         if listed is not None:
             scans, truths = listed
-            return self._sound(scans, "scan"), self._sound(truths, "ground truth")
+            return (
+                None if scans is None else self._sound(scans, "scan"),
+                None if truths is None else self._sound(truths, "ground truth"),
+            )
         self._numbers = np.arange(self.size)
         if self.dataset.load(self.split, 0).complete is None:
             return None, None
@@ -41,7 +44,7 @@ class Source:
         first: dict[str, tuple[int, int]] = {}
         for index in range(self.size):
             # Pairs of one shape have one ground truth: it is kept once.
-            digest = hashlib.sha256(read(index)).hexdigest()
+            digest = hashlib.sha256(read(index).tobytes()).hexdigest()
             self._numbers[index] = first.setdefault(digest, (len(first), index))[0]
         pairs = [index for _, index in first.values()]
         return None, Clouds(list(first), lambda number: read(pairs[number]))
@@ -58,11 +61,12 @@ class Source:
         return _checked(self.dataset.load(self.split, index, **options).partial, f"scan of pair {index}", self.split)
 
     def _load_complete(self, index: int) -> np.ndarray:
-        return self.dataset.load(self.split, index).complete
+        complete = self.dataset.load(self.split, index).complete
+        if complete is None:
+            raise ValueError(f"pair {index} of {self.split!r} has no ground truth, and pair 0 has")
+        return complete
 
-    def _sound(self, clouds: Clouds | None, what: str) -> Clouds | None:
-        if clouds is None:
-            return None
+    def _sound(self, clouds: Clouds, what: str) -> Clouds:
         return clouds._replace(read=lambda number: _checked(clouds.read(number), f"{what} {number}", self.split))
 
 

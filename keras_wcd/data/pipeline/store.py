@@ -158,7 +158,7 @@ def _fill(store: Store, part: int) -> None:
 
 
 def _checksum(clouds: np.ndarray) -> str:
-    return f"{zlib.crc32(clouds):08x}"
+    return f"{zlib.crc32(clouds.data):08x}"
 
 
 def _sizes(clouds: np.ndarray) -> np.ndarray:

@@ -230,6 +230,10 @@ def test_a_cloud_that_cannot_be_read_is_named(tmp_path):
     with pytest.raises(ValueError, match="scan of pair 7"):
         to_arrays(data, "val", cache_dir=tmp_path)
     data = Memory()
+    data.complete[2] = None
+    with pytest.raises(ValueError, match="pair 2 of 'val' has no ground truth, and pair 0 has"):
+        to_arrays(data, "val", cache_dir=tmp_path)
+    data = Memory()
     data.complete[2] = np.full((5, 3), np.nan)
     with pytest.raises(ValueError, match="ground truth of pair 2 .*NaN"):
         to_arrays(data, "val", cache_dir=tmp_path)
