@@ -7,7 +7,7 @@ import keras
 from keras_wcd.names import arguments_of, refuse_unknown
 
 
-def positive(value: int, name: str) -> int:
+def positive(value: float, name: str) -> int:
     """`value` as an int >= 1, or a `ValueError` that names the argument."""
     if isinstance(value, bool) or int(value) != value or value < 1:
         raise ValueError(f"{name} must be a whole number >= 1, got {value!r}")

@@ -176,7 +176,9 @@ class AtlasNet(CompletionModel):
         """Modules of `model/model_blocks.py` in the authors' repository."""
         layers = ["encoder_1", "encoder_2", "encoder_3", "code_1", "code_2"]
         modules = ["conv1", "conv2", "conv3", "lin1", "lin2"]
-        names = {f"encoder.{module}": layer for module, layer in zip(modules, layers, strict=True)}
+        names: dict[str, str | None] = {
+            f"encoder.{module}": layer for module, layer in zip(modules, layers, strict=True)
+        }
         names |= {f"encoder.bn{i}": f"{layer}_norm" for i, layer in enumerate(layers, start=1)}
         for patch in range(self.patches):
             ours, theirs = f"patch{patch}", f"decoder.decoder.{patch}"

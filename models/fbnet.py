@@ -88,7 +88,7 @@ class FBNet(CompletionModel):
 
     def official_weights(self) -> dict[str, str | None]:
         """Modules of `PointCompletion/FBNet/FBNet.py` in the release."""
-        table = {f"coarse_net.fc.{2 * i}": f"coarse_{i + 1}" for i in range(3)}
+        table: dict[str, str | None] = {f"coarse_net.fc.{2 * i}": f"coarse_{i + 1}" for i in range(3)}
         for i in (1, 2, 3):
             table |= _edge_names(f"coarse_net.gcn_{i}", f"encoder_{i}")
         for i in (1, 2):
@@ -105,7 +105,9 @@ class FBNet(CompletionModel):
 
     def adapt_official(self, weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Edges here run from a point to its neighbour, in the release the other way."""
-        first = {f"{module}.weight" for module, name in self.official_weights().items() if name.endswith("/edge")}
+        first = {
+            f"{module}.weight" for module, name in self.official_weights().items() if name and name.endswith("/edge")
+        }
         return {name: _reversed(array) if name in first else array for name, array in weights.items()}
 
 

@@ -89,16 +89,16 @@ class PointAttN(CompletionModel):
         adapted = {}
         for name, value in weights.items():
             module, packed, kind = name.rpartition(".in_proj_")
-            if packed:
-                parts = np.split(value, 3) if len(value) % 3 == 0 else []
-                adapted |= {f"{module}.{part}.{kind}": one for part, one in zip(PARTS, parts, strict=False)}
-            if not packed or not parts:
+            if packed and len(value) % 3 == 0:
+                parts = zip(PARTS, np.split(value, 3), strict=True)
+                adapted |= {f"{module}.{part}.{kind}": one for part, one in parts}
+            else:
                 adapted[name] = value
         return adapted
 
     def official_weights(self) -> dict[str, str | None]:
         """Modules of the released state dict, as its names tell."""
-        names = {"encoder.conv1": "embed_1", "encoder.conv2": "embed_2"}
+        names: dict[str, str | None] = {"encoder.conv1": "embed_1", "encoder.conv2": "embed_2"}
         for level in range(1, LEVELS + 1):
             names |= _block_names(f"encoder.sa{level}", f"down{level}_cross")
             names |= _block_names(f"encoder.sa{level}_1", f"down{level}_self")

@@ -114,7 +114,8 @@ class PoinTr(CompletionModel):
 
     def _draw_transformer(self) -> None:
         """The release's own first weights: its linear layers with deviation 0.02, its convolutions by Glorot's rule."""
-        names = {name for module, name in self.official_weights().items() if module.startswith("base_model.")}
+        table = self.official_weights().items()
+        names = {name for module, name in table if name and module.startswith("base_model.")}
         for layer in weighted_layers(self, names):
             if layer.name.startswith(CONVOLUTIONS):
                 draw_normal(layer, math.sqrt(2 / sum(layer.kernel.shape)))
@@ -123,7 +124,7 @@ class PoinTr(CompletionModel):
 
     def official_weights(self) -> dict[str, str | None]:
         """Modules of `models/PoinTr.py` and `models/Transformer.py` in the authors' repository."""
-        names = {"base_model.grouper.input_trans": "group_0", "reduce_map": "patch"}
+        names: dict[str, str | None] = {"base_model.grouper.input_trans": "group_0", "reduce_map": "patch"}
         for i in range(1, 1 + len(GROUPER)):
             layer = f"base_model.grouper.layer{i}"
             names |= {f"{layer}.0": f"group_{i}", f"{layer}.1": f"group_{i}_norm"}

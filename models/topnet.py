@@ -67,7 +67,11 @@ class TopNet(CompletionModel):
 
     def official_weights(self) -> dict[str, str | None]:
         """Modules of `models/TopNet.py` in PoinTr's repository."""
-        names = {**PCN_ENCODER, **mlp_names("root_layer", "root", 3), **mlp_names("leaf_layer", "leaf", 4)}
+        names: dict[str, str | None] = {
+            **PCN_ENCODER,
+            **mlp_names("root_layer", "root", 3),
+            **mlp_names("leaf_layer", "leaf", 4),
+        }
         for level in range(1, len(self.tree) - 1):
             names |= mlp_names(f"feature_layers.{level - 1}", f"level{level}", 4)
         return names

@@ -4,6 +4,7 @@ import numpy as np
 
 from keras_wcd.data.io.mesh import Mesh
 from keras_wcd.data.procedural.primitives import (
+    Count,
     box,
     coachwork,
     ellipsoid,
@@ -39,7 +40,7 @@ _PASSENGER = {
 """Ranges of a car's height, of the place where its roof ends, and of the length of its rear window."""
 
 
-def _rounded(profile: np.ndarray, times: int) -> np.ndarray:
+def _rounded(profile: np.ndarray, times: Count) -> np.ndarray:
     """A closed outline with its corners cut `times` times (Chaikin, 1974)."""
     for _ in range(times):
         following = np.roll(profile, -1, axis=0)

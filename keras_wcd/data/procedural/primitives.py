@@ -6,6 +6,11 @@ import numpy as np
 
 from keras_wcd.data.io.mesh import Mesh
 
+Numbers = Sequence[float] | np.ndarray
+Rows = Sequence[Sequence[float]] | np.ndarray
+Count = int | np.integer
+"""What a generator of random numbers gives as well as a literal."""
+
 _CORNERS = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)]) / 2
 _BOX_FACES = np.array(
     [
@@ -48,12 +53,12 @@ def mirrored(mesh: Mesh) -> Mesh:
     return join([mesh, stretch(mesh, z=-1)])
 
 
-def around(mesh: Mesh, count: int, first: float = 0) -> Mesh:
+def around(mesh: Mesh, count: Count, first: float = 0) -> Mesh:
     """`count` copies of `mesh` about the y axis, evenly turned."""
     return join(turn(mesh, "y", first + 360 * k / count) for k in range(count))
 
 
-def box(size: Sequence[float], center: Sequence[float] = (0, 0, 0)) -> Mesh:
+def box(size: Numbers, center: Numbers = (0, 0, 0)) -> Mesh:
     """An axis-aligned block."""
     return Mesh(_CORNERS * size + center, _BOX_FACES)
 
@@ -94,31 +99,29 @@ def squircle(sides: int, power: float) -> np.ndarray:
     return ring / (np.abs(ring) ** power).sum(axis=1, keepdims=True) ** (1 / power)
 
 
-def lathe(profile: Sequence[Sequence[float]], sides: int = 20, *, caps: bool = True, power: float = 2) -> Mesh:
+def lathe(profile: Rows, sides: int = 20, *, caps: bool = True, power: float = 2) -> Mesh:
     """A profile of (radius, height) turned about the y axis; `power` squares it up as in `squircle`."""
     ring = squircle(sides, power) if power != 2 else circle(sides)
     rings = [np.stack([r * ring[:, 0], np.full(sides, h), r * ring[:, 1]], axis=1) for r, h in profile]
     return loft(np.array(rings), caps=caps)
 
 
-def rod(start: Sequence[float], end: Sequence[float], radius: float, tip: float | None = None, sides: int = 10) -> Mesh:
+def rod(start: Numbers, end: Numbers, radius: float, tip: float | None = None, sides: int = 10) -> Mesh:
     """A cylinder between two points, or a cone where the radius at its `tip` differs."""
-    start, end = np.asarray(start, float), np.asarray(end, float)
-    axis = (end - start) / np.linalg.norm(end - start)
+    first, last = np.asarray(start, float), np.asarray(end, float)
+    axis = (last - first) / np.linalg.norm(last - first)
     side = np.cross(axis, (0.0, 1.0, 0.0) if abs(axis[1]) < 0.9 else (1.0, 0.0, 0.0))
     side /= np.linalg.norm(side)
     ring = circle(sides, 45) @ np.stack([side, np.cross(axis, side)])
-    return loft(np.stack([start + radius * ring, end + (radius if tip is None else tip) * ring]))
+    return loft(np.stack([first + radius * ring, last + (radius if tip is None else tip) * ring]))
 
 
-def pipe(path: Sequence[Sequence[float]], radius: float, sides: int = 8) -> Mesh:
+def pipe(path: Rows, radius: float, sides: int = 8) -> Mesh:
     """Rods along a path of points."""
     return join(rod(a, b, radius, sides=sides) for a, b in zip(path[:-1], path[1:], strict=True))
 
 
-def ellipsoid(
-    radii: Sequence[float], center: Sequence[float] = (0, 0, 0), *, sides: int = 16, power: float = 2
-) -> Mesh:
+def ellipsoid(radii: Numbers, center: Numbers = (0, 0, 0), *, sides: int = 16, power: float = 2) -> Mesh:
     """An ellipsoid; a `power` above 2 makes it a cushion, near a block for 8."""
     latitude = np.radians(np.linspace(-88, 88, max(5, sides // 2)))
     c, s = np.cos(latitude), np.sin(latitude)
@@ -126,31 +129,28 @@ def ellipsoid(
     return move(stretch(lathe(np.stack([c / norm, s / norm], 1), sides, power=power), *radii), *center)
 
 
-def prism(outline: np.ndarray, low: float, high: float, *, taper: float = 1) -> Mesh:
+def prism(outline: Rows, low: float, high: float, *, taper: float = 1) -> Mesh:
     """An outline `(K, 2)` in x and z, star-shaped, raised from y = low to high, where it is scaled by `taper`."""
-    outline = np.asarray(outline, float)
-    rings = [
-        np.stack([outline[:, 0] * t, np.full(len(outline), h), outline[:, 1] * t], axis=1)
-        for h, t in ((low, 1), (high, taper))
-    ]
+    x, z = np.asarray(outline, float).T
+    rings = [np.stack([x * t, np.full(len(x), h), z * t], axis=1) for h, t in ((low, 1), (high, taper))]
     return loft(np.array(rings))
 
 
 def spindle(
-    x: Sequence[float], height: Sequence[float], width: Sequence[float] | None = None,
-    y: Sequence[float] | None = None, *, sides: int = 16, power: float = 2,
+    x: Numbers, height: Numbers, width: Numbers | None = None,
+    y: Numbers | None = None, *, sides: int = 16, power: float = 2,
 ) -> Mesh:  # fmt: skip
     """A body along the x axis: half height, half width and height of its centre at every x."""
-    width, y = height if width is None else width, np.zeros(len(x)) if y is None else y
+    widths, centers = height if width is None else width, np.zeros(len(x)) if y is None else y
     ring = squircle(sides, power)
     rings = [
         np.stack([np.full(sides, a), c + h * ring[:, 1], w * ring[:, 0]], axis=1)
-        for a, h, w, c in zip(x, height, width, y, strict=True)
+        for a, h, w, c in zip(x, height, widths, centers, strict=True)
     ]
     return loft(np.array(rings))
 
 
-def wheel(center: Sequence[float], radius: float, width: float, sides: int = 18) -> Mesh:
+def wheel(center: Numbers, radius: float, width: float, sides: int = 18) -> Mesh:
     """A wheel whose axle lies along z, with a dent for the rim."""
     x, y, z = center
     profile = [(0.55 * radius, -0.3), (0.7 * radius, -0.5), (radius, -0.4), (radius, 0.4), (0.7 * radius, 0.5),
@@ -158,18 +158,18 @@ def wheel(center: Sequence[float], radius: float, width: float, sides: int = 18)
     return move(turn(lathe([(r, h * width) for r, h in profile], sides), "x", 90), x, y, z)
 
 
-def foil(root: Sequence[float], tip: Sequence[float], chords: Sequence[float], thickness: float = 0.1) -> Mesh:
+def foil(root: Numbers, tip: Numbers, chords: Numbers, thickness: float = 0.1) -> Mesh:
     """A wing from `root` to `tip`, the middles of its first and last chord, with a rounded leading edge at +x.
 
     It may stand upright: its thickness is measured across the plane of its chord and its direction.
     """
-    root, tip = np.asarray(root, float), np.asarray(tip, float)
+    first, last = np.asarray(root, float), np.asarray(tip, float)
     shape = np.array([[0.5, 0], [0.42, 0.4], [0.1, 0.5], [-0.5, 0.06], [-0.5, -0.06], [0.1, -0.4], [0.42, -0.35]])
-    across = np.cross(tip - root, (1.0, 0.0, 0.0))
+    across = np.cross(last - first, (1.0, 0.0, 0.0))
     across /= np.linalg.norm(across)
     rings = [
         at + chord * (shape[:, :1] * (1.0, 0.0, 0.0) + thickness * shape[:, 1:] * across)
-        for at, chord in ((root, chords[0]), (tip, chords[1]))
+        for at, chord in ((first, chords[0]), (last, chords[1]))
     ]
     return loft(np.array(rings))
 

@@ -4,6 +4,7 @@ import numpy as np
 
 from keras_wcd.data.io.mesh import Mesh
 from keras_wcd.data.procedural.primitives import (
+    Count,
     box,
     coachwork,
     ellipsoid,
@@ -71,7 +72,7 @@ def _hull(
     return join(parts)
 
 
-def _blocks(rng: Rng, base: float, x: float, size: tuple[float, float, float], floors: int) -> list[Mesh]:
+def _blocks(rng: Rng, base: float, x: float, size: tuple[float, float, float], floors: Count) -> list[Mesh]:
     """A superstructure of decks, each smaller than the one below."""
     parts, (length, height, width) = [], size
     for _ in range(floors):
@@ -305,7 +306,7 @@ def _raft(rng: Rng) -> list[Mesh]:
             box((0.04, 0.1, 2 * width), (-0.4, 0.06, 0)),
         ]
     barge = prism(
-        [(-0.5, -1), (0.4, -1), (0.5, -0.7), (0.5, 0.7), (0.4, 1), (-0.5, 1)] * np.array([1, u(0.12, 0.25)]),
+        np.array([(-0.5, -1), (0.4, -1), (0.5, -0.7), (0.5, 0.7), (0.4, 1), (-0.5, 1)]) * np.array([1, u(0.12, 0.25)]),
         0,
         u(0.06, 0.12),
     )
