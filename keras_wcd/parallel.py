@@ -164,7 +164,9 @@ def _answers(function: Callable, tasks: list[dict], workers: int | None, cluster
 
 
 def _with_bar(answers: Iterator[Answer], total: int, desc: str, unit: str) -> Iterator[Answer]:
-    with contextlib.closing(answers), tqdm(total=total, desc=desc, unit=unit, delay=1, mininterval=0.5) as bar:
+    with _interrupts_deferred():
+        bar = tqdm(total=total, desc=desc, unit=unit, delay=1, mininterval=0.5)
+    with contextlib.closing(answers), bar:
         for answer in answers:
             bar.update()
             yield answer
@@ -184,9 +186,10 @@ def _in_processes(function: Callable, tasks: list[dict], count: int) -> Iterator
     free, busy = list(team), {}
 
     def hand_out() -> None:
-        while todo and free:
-            process, number = free.pop(), todo.popleft()
-            busy[process.submit(function, tasks[number])] = process, number
+        with _interrupts_deferred():
+            while todo and free:
+                process, number = free.pop(), todo.popleft()
+                busy[process.submit(function, tasks[number])] = process, number
 
     try:
         hand_out()
@@ -223,7 +226,7 @@ class _Process:
             with contextlib.suppress(BrokenProcessPool):  # It died while it was idle.
                 return self.executor.submit(_work, function, task)
             self.close()
-        with _interrupts_held():
+        with _interrupts_kept_off():
             self._start()
             return self.executor.submit(_work, function, task)
 
@@ -242,8 +245,9 @@ class _Process:
 
     def interrupt(self) -> None:
         """Raise `_Stopped` in its task."""
-        with contextlib.suppress(OSError):
-            self.pipe.send_bytes(b"stop")
+        if self.pipe is not None:
+            with contextlib.suppress(OSError):
+                self.pipe.send_bytes(b"stop")
 
     def leave(self) -> None:
         """Let it end by itself, as all of a team may at once."""
@@ -265,7 +269,24 @@ class _Process:
 
 
 @contextlib.contextmanager
-def _interrupts_held() -> Iterator[None]:
+def _interrupts_deferred() -> Iterator[None]:
+    """Let Ctrl-C wait: within the start of a process it may be lost, or leave half of one."""
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield
+        return
+    arrived: list[tuple] = []
+    signal.signal(signal.SIGINT, lambda *arguments: arrived.append(arguments))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if arrived:
+            before(*arrived[0])
+
+
+@contextlib.contextmanager
+def _interrupts_kept_off() -> Iterator[None]:
     """Start processes that Ctrl-C does not reach: the caller decides when to stop, and how."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
