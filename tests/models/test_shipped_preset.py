@@ -28,9 +28,9 @@ def test_takes_at_most_five_megabytes(name):
     assert sum(path.stat().st_size for path in locate(name).iterdir()) <= 5e6
 
 
-def test_is_a_mirror_net_in_its_default_size(model):
+def test_is_a_mirror_net_in_its_default_size_for_shapes_of_diagonal_one(model):
     assert isinstance(model, MirrorNet)
-    assert model.get_config() == {**MirrorNet().get_config(), "name": model.name}
+    assert model.get_config() == {**MirrorNet().get_config(), "name": model.name, "frame": "box"}
 
 
 def test_beats_the_mirror_image_on_made_up_shapes(model, tmp_path):
