@@ -94,12 +94,14 @@ def from_text_columns(columns: Mapping[str, np.ndarray], kinds: Mapping[str, np.
 
     Digits beyond a declared float32 are kept where the cloud lies so far away that they matter.
     """
+    floats = all(np.dtype(kinds[name]) == np.float32 for name in POINTS)
     with np.errstate(over="ignore", invalid="ignore"):
-        typed = {name: values.astype(kinds[name]) for name, values in columns.items()}
-    cloud = from_columns(typed)
-    if cloud.points.dtype == np.float64 or any(np.dtype(kinds[name]).kind != "f" for name in POINTS):
-        return cloud
-    return replace(cloud, points=narrowed(_stack(columns, POINTS)))
+        typed = {
+            name: values if floats and name in POINTS else values.astype(kinds[name])
+            for name, values in columns.items()
+        }
+    points = _stack(typed, POINTS)
+    return Cloud(narrowed(points) if floats else as_points(points), _colors(typed), _normals(typed))
 
 
 def columns_of(cloud: Cloud) -> dict[str, np.ndarray]:
@@ -120,14 +122,17 @@ def as_points(points: np.ndarray) -> np.ndarray:
 
 def narrowed(points: np.ndarray) -> np.ndarray:
     """Points `(N, 3)` of float64 as float32, or as they are where that loses detail: far away, or beyond its range."""
-    finite = points[np.isfinite(points).all(axis=1)]
     with np.errstate(over="ignore"):
         narrow = points.astype(np.float32)
-        if not len(finite) or (finite == finite.astype(np.float32)).all():
+        finite = np.isfinite(points)
+        finite = points if finite.all() else points[finite.all(axis=1)]
+        if not len(finite):
             return narrow
         low, high = finite.min(axis=0), finite.max(axis=0)
         far, extent = np.abs([low, high]).max(), (high - low).max()
-    return points if 0 < _FAR * extent <= far or far > np.finfo(np.float32).max else narrow
+        if not (0 < _FAR * extent <= far or far > np.finfo(np.float32).max):
+            return narrow
+        return narrow if (finite == finite.astype(np.float32)).all() else points
 
 
 def as_normals(normals: np.ndarray) -> np.ndarray:

@@ -33,15 +33,18 @@ def rows(
     Raises:
         FormatError: naming the line that does not fit.
     """
-    plain = _plain(content, separator, comma)
-    if plain is not None:
+    if b"'" in content:  # NumPy takes it for a letter.
+        return _careful(content, separator, columns, width, comma)
+    plain = _NO_NUMBER.sub(b"nan", content) if b"#" in content else content
+    for mended in (False, True):
+        plain = _mended(plain, comma) if mended else plain
         try:
             found = _load(plain, separator, columns, width)
         except (ValueError, IndexError):
-            pass  # The careful way says which line it is, or can read it.
-        else:
-            _check_width(content, separator, columns, width)
-            return found
+            continue
+        _check_width(content, separator, columns, width)
+        return found
+    # It can read more, and says which row cannot be read.
     return _careful(content, separator, columns, width, comma)
 
 
@@ -89,25 +92,16 @@ def without_comment(line: str) -> str:
     return re.sub(r"(?<!1)(?<!1\.)#.*", "", line) if "#" in line else line
 
 
-def _plain(content: bytes, separator: str | None, comma: bool) -> bytes | None:
-    """Content that NumPy can read; None where cells must be looked at one by one."""
-    if b"'" in content:
-        return None
-    if b"#" in content or b"(" in content:
-        content = _NO_NUMBER.sub(b"nan", content)
-    if b"//" in content or b"%" in content:
-        content = _COMMENT.sub(b"", content)
-    if b"d" in content or b"D" in content:
-        content = _FORTRAN.sub(b"e", content)
-    if comma and b"," in content:
-        if b"." in content and _BOTH_MARKS.search(content):
-            return None
+def _mended(content: bytes, comma: bool) -> bytes:
+    """Content with the numbers of Fortran and Windows, decimal commas and other comments as NumPy reads them."""
+    content = _FORTRAN.sub(b"e", _COMMENT.sub(b"", _NO_NUMBER.sub(b"nan", content)))
+    if comma and not (b"." in content and _BOTH_MARKS.search(content)):
         content = content.replace(b",", b".")
     return content
 
 
 def _load(content: bytes, separator: str | None, columns: Sequence[int], width: int | None) -> np.ndarray:
-    if not content.strip():
+    if not content or content.isspace():
         return np.zeros((0, len(columns)))
     whole = width == len(columns) and sorted(columns) == list(range(len(columns)))
     found = np.loadtxt(

@@ -134,6 +134,8 @@ def _nameless(layout: Layout, extension: str) -> dict[str, int]:
         return columns | {name: first + 3 + k for k, name in enumerate(after)}
     places = [first + 4] if extension == ".pts" and layout.width == first + 7 else [first + 3, first + 4]
     places = [k for k in places if k + 3 <= layout.width <= first + 7 and _sample_of_bytes(layout, k)]
+    if len(places) == 2 and all(numbers.number(row[first + 6]) == 255 for row in layout.sample):
+        places.pop()  # What stands behind the colors is their opacity.
     if layout.width < first + 6 or len(places) != 1:
         return columns
     return columns | {name: places[0] + k for k, name in enumerate(COLORS)}

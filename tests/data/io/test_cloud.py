@@ -111,6 +111,7 @@ def test_text_without_names_has_colors_where_three_columns_can_be_nothing_else(t
         ("1 2 3 0 0 1\n4 5 6 0 1 0\n", None),
         ("1 2 3 -0.5 10 20 30\n4 5 6 300 0 0 255\n", [[10, 20, 30], [0, 0, 255]]),
         ("1 2 3 10 20 30 7\n", None),
+        ("1 2 3 10 20 30 255\n4 5 6 0 0 9 255\n", [[10, 20, 30], [0, 0, 9]]),
         ("1 2 3 10 20\n", None),
     ):
         (tmp_path / "c.txt").write_text(text)
