@@ -31,24 +31,24 @@ class Cluster:
         # A scheduler that gives up all tasks of a worker that dies, those that waited too.
         self.environment = {**os.environ, "PYTHONPATH": path, "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0"}
         self.names, self.processes = itertools.count(), []
-        self.start("dask_scheduler", "--port", "0")
-        for _ in range(workers):
-            self.start_worker()
+        self.start("dask_scheduler", "--port", "0", "--scheduler-file", str(self.file))
         until = time.monotonic() + 60
-        while not self.file.exists():
+        while not (self.file.exists() and self.file.read_text().endswith("}")):
             assert time.monotonic() < until
             time.sleep(0.05)
         self.address = json.loads(self.file.read_text())["address"]
+        for _ in range(workers):
+            self.start_worker()
 
     def start(self, module, *words):
-        words = ["--host", "127.0.0.1", "--no-dashboard", "--scheduler-file", str(self.file), *words]
-        command = [sys.executable, "-m", f"distributed.cli.{module}", *words]
+        command = [sys.executable, "-m", f"distributed.cli.{module}", "--host", "127.0.0.1", "--no-dashboard", *words]
         self.processes.append(subprocess.Popen(command, cwd=self.folder, env=self.environment, **QUIET))
-        return self.processes[-1]
 
     def start_worker(self):
         name = f"worker-{next(self.names)}"
-        return self.start("dask_worker", "--nthreads", "1", "--no-nanny", "--name", name, "--local-directory", name)
+        self.start(
+            "dask_worker", self.address, "--nthreads", "1", "--no-nanny", "--name", name, "--local-directory", name
+        )
 
     def close(self):
         for process in self.processes:
