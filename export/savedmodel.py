@@ -1,8 +1,7 @@
 """A model as a SavedModel folder, for TensorFlow Serving and as the way to LiteRT."""
 
-import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -13,6 +12,7 @@ from keras_wcd.export.quiet import quiet
 from keras_wcd.export.targets import folder_target
 from keras_wcd.files import replacing
 from keras_wcd.ops import device_only
+from keras_wcd.saving import without_optimizer
 
 
 def to_saved_model(model: keras.Model, path: str | os.PathLike, num_points: int = 2048) -> Path:
@@ -40,25 +40,10 @@ def to_saved_model(model: keras.Model, path: str | os.PathLike, num_points: int 
 def write_archive(model: keras.Model, serve: Callable, folder: Path) -> None:
     """Write a SavedModel that serves the traced function `serve` of `model`."""
     archive = keras.export.ExportArchive()
-    with _without_optimizer(model), device_only(), quiet():
+    with without_optimizer(model), device_only(), quiet():
         archive.track(model)
         archive.add_endpoint("serve", serve)
         archive.write_out(str(folder), verbose=False)
-
-
-@contextlib.contextmanager
-def _without_optimizer(model: keras.Model) -> Iterator[None]:
-    """A network that was trained, without what trains it: TensorFlow cannot follow an optimizer that was changed."""
-    if getattr(model, "optimizer", None) is None:
-        yield
-        return
-    optimizer = model.optimizer
-    # None in its place would leave it among what TensorFlow follows.
-    del model.optimizer
-    try:
-        yield
-    finally:
-        model.optimizer = optimizer
 
 
 def open_saved_model(path: str | os.PathLike) -> tuple[Callable, int]:

@@ -1,15 +1,14 @@
 """Presets: a network with its weights in a folder of two files."""
 
-import contextlib
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import keras
 
 from keras_wcd.files import replacing
 from keras_wcd.names import suggestion
+from keras_wcd.saving import without_optimizer
 
 PRESETS = {"default": "preset-default"}
 """Presets that ship in the package: name -> folder beside this file."""
@@ -34,19 +33,8 @@ def save(model: keras.Model, path: str | os.PathLike) -> None:
     with replacing(path) as new:
         new.mkdir()
         (new / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-        with _without_optimizer(model):
+        with without_optimizer(model):
             model.save_weights(new / WEIGHTS)
-
-
-@contextlib.contextmanager
-def _without_optimizer(model: keras.Model) -> Iterator[None]:
-    """Keras writes a compiled model's optimizer beside its weights, two or three times their size."""
-    optimizer = getattr(model, "optimizer", None)
-    model.optimizer = None
-    try:
-        yield
-    finally:
-        model.optimizer = optimizer
 
 
 def load(preset: str | os.PathLike, cls: type[keras.Model]) -> keras.Model:

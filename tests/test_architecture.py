@@ -15,7 +15,7 @@ FOLDERS = {"keras_wcd": "keras_wcd", "models": "keras_wcd.models", "export": "ke
 PARTS = (
     ("types", "files", "names", "parallel"),
     ("ops",),
-    ("frames", "record"),
+    ("frames", "record", "saving"),
     ("weighting", "visual", "data", "export"),
     ("losses", "pictures", "plotting"),
     ("models",),

@@ -2,7 +2,9 @@
 
 import json
 
+import numpy as np
 import pytest
+from backends import tensorflow_only
 from networks import SMALL
 
 from keras_wcd.models import PCN, CompletionModel, FoldingNet
@@ -80,3 +82,16 @@ def test_holds_no_optimizer_and_leaves_the_model_its_own(tmp_path):
     sizes = [(tmp_path / name / "model.weights.h5").stat().st_size for name in ("plain", "compiled")]
     assert sizes[0] == sizes[1]
     assert model.optimizer is optimizer
+
+
+@tensorflow_only
+def test_a_trained_network_is_exported_after_its_preset_was_written(tmp_path):
+    from keras_wcd.export import to_tflite
+
+    model = PCN(num_coarse=16, grid_size=2, latent=8, encoder=(8, 8, 8), hidden=8, folding=8, num_input=64)
+    model.compile("adam", loss="cd_l1")
+    clouds = np.random.default_rng(0).uniform(-0.3, 0.3, (4, 64, 3)).astype("float32")
+    model.fit(clouds, clouds, batch_size=2, verbose=0)
+    model.save_to_preset(tmp_path / "preset")
+    assert to_tflite(model, tmp_path / "model.tflite", num_points=64).exists()
+    assert model.optimizer.iterations == 2
