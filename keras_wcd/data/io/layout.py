@@ -10,7 +10,7 @@
    columns, comment or not; it is cut by the file's separator and must name as many columns as the rows have. A line of
    names without x, y and z is refused. Without a line of names the first three columns are x, y and z.
 4. Every row has as many cells as the others. A cell that is empty is NaN: it shifts nothing.
-5. A whole number alone on the first line is the number of rows.
+5. A whole number alone on the first line is the number of rows; fewer are a truncated file.
 """
 
 import re

@@ -1,4 +1,6 @@
 import os
+import pathlib
+import re
 import struct
 
 import numpy as np
@@ -8,11 +10,12 @@ from scipy.spatial import cKDTree
 from shared import DATA as SHARED
 
 from keras_wcd.data import read_points, write_points
-from keras_wcd.data.io import lzf, mesh
+from keras_wcd.data.io import layout, lzf, mesh
 from keras_wcd.data.io.formats import MESH_READERS, READERS, WRITERS
 from keras_wcd.data.io.limits import atomic_write
 from keras_wcd.data.procedural.primitives import box
 
+ROOT = pathlib.Path(__file__).parents[3]
 WAYS = [(extension, encoding) for extension, (_, encodings) in WRITERS.items() for encoding in encodings]
 
 
@@ -214,3 +217,22 @@ def test_samples_real_meshes(name):
     size = np.linalg.norm(np.ptp(dense, axis=0))
     assert cKDTree(dense).query(points)[0].max() < 0.03 * size
     assert cKDTree(points).query(dense)[0].max() < 0.08 * size
+
+
+def test_the_table_of_formats_names_every_extension_that_is_read():
+    page = (ROOT / "docs" / "formats.md").read_text()
+    rows = re.findall(r"^\| ([a-z0-9, ]+) \|", page, re.MULTILINE)
+    named = {f".{name}" for row in rows[1:] for name in row.split(", ")}
+    assert named == set(READERS) | set(MESH_READERS)
+
+
+def test_the_page_and_the_code_have_the_same_rule_for_text():
+    page = (ROOT / "docs" / "formats.md").read_text().replace("**", "").replace("`#`, `//` or `%`", "#, // or %")
+    rule = layout.__doc__[layout.__doc__.index("1. ") :]
+    assert " ".join(rule.split()) in " ".join(page.split())
+
+
+def test_the_page_of_formats_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for code in re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "formats.md").read_text(), re.DOTALL):
+        exec(compile(code, "formats.md", "exec"), {})
