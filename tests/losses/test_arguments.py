@@ -30,6 +30,17 @@ def test_matches_float64_kd_trees(name, arguments, weights, clouds):
 
 
 @pytest.mark.parametrize(("name", "arguments"), CASES)
+def test_padding_counts_nowhere(name, arguments, clouds):
+    true, pred = clouds
+    true[:, :9] = np.nan
+    true[1, 20:40, 1] = np.nan
+    found = LOSSES[name](**arguments, reduction=None)(true, pred)
+    kept = [cloud[~np.isnan(cloud).any(axis=-1)] for cloud in true]
+    expected = [value(one_way(name, **arguments), *pair) for pair in zip(kept, pred, strict=True)]
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(found), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "arguments"), CASES)
 def test_gradient_equals_finite_differences(name, arguments, clouds):
     true, pred = (c[:, :15].astype("float64") for c in clouds)
     loss = LOSSES[name](**arguments, dtype="float64")
