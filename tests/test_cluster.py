@@ -16,6 +16,7 @@ from meshes import tree, write_meshes
 from keras_wcd import parallel
 from keras_wcd.cli import main
 from keras_wcd.data import PCN, Shapes8, make_dataset, to_arrays
+from keras_wcd.parallel import machines
 
 pytest.importorskip("distributed", reason="the extra `cluster` (Dask) is not installed")
 QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -154,8 +155,8 @@ def test_ordering_is_done_by_the_workers(cluster, tmp_path):
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "127.0.0.1:1", "nonsense", "/no/such/scheduler.json"])
 def test_a_scheduler_that_does_not_answer_is_named_soon(address, tmp_path, monkeypatch):
-    assert parallel._REACH <= 10
-    monkeypatch.setattr(parallel, "_REACH", 0.5)
+    assert machines._REACH <= 10
+    monkeypatch.setattr(machines, "_REACH", 0.5)
     with pytest.raises(ConnectionError, match=f"cluster {address}"):
         list(parallel.run(tasks.square, [{"n": 1}], cluster=address))
     write_meshes(tmp_path / "meshes", 1)
@@ -167,7 +168,7 @@ def test_a_scheduler_that_does_not_answer_is_named_soon(address, tmp_path, monke
 
 
 def test_a_scheduler_without_workers_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(parallel, "_REACH", 2.0)
+    monkeypatch.setattr(machines, "_REACH", 2.0)
     empty = Cluster(tmp_path, workers=0)
     try:
         with pytest.raises(ConnectionError, match="no workers"):
