@@ -1,6 +1,7 @@
 """Arrays by name: which of those in an archive is the cloud, which one row of many, what their columns are."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +21,8 @@ MAX_COLUMNS = 64
 """Columns of an array `(N, K)` of points with other numbers behind them; what has more is another thing."""
 
 
-class Which(NamedTuple):
+@dataclass(frozen=True)
+class Which:
     """Which cloud of a file that holds several.
 
     Attributes:

@@ -71,7 +71,7 @@ class Cloud:
 
     def finite(self) -> "Cloud":
         """The rows whose points are finite."""
-        kept = np.isfinite(self.points).all(axis=1)
+        kept = np.all(np.isfinite(self.points), axis=1)
         return self if kept.all() else self.select(kept)
 
     def without(self, *fields: str) -> "Cloud":

@@ -42,8 +42,8 @@ def read(path: Path) -> Cloud:
         raise FormatError(f"truncated or corrupt E57 file ({' '.join(str(error).split())[:120]})") from None
     if not scans:
         return Cloud(np.zeros((0, 3)))
-    colored = all(scan.colors is not None for scan in scans)
-    colors = as_colors(np.concatenate([scan.colors for scan in scans])) if colored else None
+    found = [scan.colors for scan in scans if scan.colors is not None]
+    colors = as_colors(np.concatenate(found)) if len(found) == len(scans) else None
     cloud = Cloud(np.concatenate([scan.points for scan in scans]), colors)
     return cloud.noted(scans=f"{len(scans)}, each put in its place")
 

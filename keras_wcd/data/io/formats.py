@@ -116,7 +116,7 @@ def write_cloud(path: str | os.PathLike, cloud: Cloud, *, encoding: str | None =
 
     Args:
         path: Where to write; the extension chooses the format: npy, npz, h5, pcd, ply, xyz, txt or csv.
-        cloud: Points of float64 stay float64, everything else becomes float32.
+        cloud: Points of float64 and whole numbers above 2^24 are written as doubles, everything else as float32.
         encoding: `"binary"` or `"ascii"`, for pcd also `"binary_compressed"`; the format's usual one if None.
 
     Raises:

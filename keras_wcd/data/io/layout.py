@@ -27,6 +27,9 @@ _SAMPLE_ROWS = 200
 _MAX_PREFACE = 100
 _COMMENT = re.compile(r"^\s*(?:#+|//+|%+)\s*")
 _BRACKETS = re.compile(r"\s*(?:\[[^\]]*\]|\([^)]*\))")
+_IN_GROUPS = re.compile(r"[+-]?\d{1,3}(?:,\d{3})+\.\d*")
+_ALL_IN_GROUPS = re.compile(rf"{_IN_GROUPS.pattern}(?:\s*,\s*{_IN_GROUPS.pattern})*")
+_LEADING_GROUP, _LATER_GROUP = re.compile(r"[+-]?[1-9]\d{0,2}"), re.compile(r"0\d\d\.\d*")
 _COMMA_AND_BLANKS = re.compile(r",\s+")
 
 
@@ -152,6 +155,7 @@ def _separator(lines: list[str]) -> tuple[str | None, list[list[str]]]:
         raise FormatError(_no_separator(lines))
     separator = next(iter(fitting))
     if separator == ",":
+        _refuse_thousands(lines, fitting[","])
         _refuse_two_readings(lines, fitting)
     return separator, fitting[separator]
 
@@ -164,6 +168,22 @@ def _numeric_columns(sample: list[list[str]], separator: str | None) -> int:
 
 def _is_cell(separator: str | None) -> Callable[[str], bool]:
     return lambda cell: number(cell, separator) is not None
+
+
+def _refuse_thousands(lines: list[str], sample: list[list[str]]) -> None:
+    """Commas separate; do they stand between thousands as well?
+
+    They do where every row is made of three and more such numbers with decimals, or `000.5` follows a short number.
+    """
+    counts = {len(_IN_GROUPS.findall(line.strip())) if _ALL_IN_GROUPS.fullmatch(line.strip()) else 0 for line in lines}
+    pairs = ((row[k], row[k + 1]) for row in sample for k in range(len(row) - 1))
+    odd = any(_LEADING_GROUP.fullmatch(a.strip()) and _LATER_GROUP.fullmatch(b.strip()) for a, b in pairs)
+    if odd or len(counts) == 1 and min(counts) >= 3:
+        first = [number(cell, ",") for cell in sample[0][:6]]
+        raise FormatError(
+            f"{lines[0].strip()[:60]!r} reads as {_shown(first)} and, with commas between thousands, as other numbers; "
+            "write numbers without them"
+        )
 
 
 def _refuse_two_readings(lines: list[str], fitting: dict[str | None, list[list[str]]]) -> None:
@@ -216,8 +236,8 @@ def _names(
         fitting = [names for names in ways if len(names) == width and columns_or_none(names) is not None]
         if fitting:
             return tuple(fitting[0]), _needed(fitting[0])
-        other = next((names for names in ways if columns_or_none(names)), None)
-        if other and not (comment and list(columns_or_none(other).values())[:3] == [0, 1, 2]):
+        other, columns = next(((names, found) for names in ways if (found := columns_or_none(names))), ([], {}))
+        if other and not (comment and list(columns.values())[:3] == [0, 1, 2]):
             if separator == "," and width == 2 * len(other):
                 raise FormatError(
                     f"it names {len(other)} columns ({', '.join(other)[:80]}) and its rows read as {width} numbers or, "
@@ -233,7 +253,7 @@ def _names(
     return None, None
 
 
-def _needed(names: list[str]) -> dict[str, int]:
+def _needed(names: list[str]) -> dict[str, int] | None:
     try:
         return columns_by_name(names)
     except KeyError as error:

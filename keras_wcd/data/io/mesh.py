@@ -2,7 +2,7 @@
 
 import io
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, cast
 
 import numpy as np
 
@@ -69,6 +69,7 @@ def _by_trimesh(source: Path | BinaryIO, extension: str) -> tuple[Cloud, np.ndar
     if extension in gltf.EXTENSIONS:
         return gltf.read_scene(trimesh.load_scene(source, file_type=kind, process=False, skip_materials=True))
     loaded = trimesh.load(source, file_type=kind, force="mesh", process=False, skip_materials=True)
+    loaded = cast("trimesh.Trimesh | trimesh.PointCloud", loaded)  # What there is of a file in one piece.
     faces = np.asarray(getattr(loaded, "faces", np.zeros((0, 3))), np.int64).reshape(-1, 3)
     return Cloud(np.asarray(loaded.vertices, np.float64)), faces
 

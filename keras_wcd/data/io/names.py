@@ -58,7 +58,7 @@ def columns_by_name(names: Sequence[str]) -> dict[str, int] | None:
     found = next((family for family in map(lambda f: _whole(words, f), _FAMILIES) if family), None)
     if found is None:
         return None
-    columns = dict(zip(POINTS, found, strict=True))
+    columns: dict[str, int] = dict(zip(POINTS, found, strict=True))
     for group in (NORMALS, COLORS):
         if set(group) <= set(words):
             columns |= {name: words.index(name) for name in group}
@@ -74,4 +74,5 @@ def _whole(words: list[str], family: tuple) -> list[int] | None:
     """The columns of a family of names; a name may be a choice, the first that is there is taken."""
     choices = [[part] if isinstance(part, str) else part for part in family]
     found = [next((words.index(name) for name in choice if name in words), None) for choice in choices]
-    return None if None in found else found
+    whole = [column for column in found if column is not None]
+    return whole if len(whole) == len(found) else None

@@ -5,7 +5,7 @@ import math
 import zipfile
 import zlib
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import IO, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -86,7 +86,7 @@ def _check_method(info: zipfile.ZipInfo) -> None:
         raise FormatError("it is compressed by another method than NumPy's; save it with numpy.savez_compressed")
 
 
-def _read_header(file: BinaryIO) -> _Header:
+def _read_header(file: IO[bytes]) -> _Header:
     try:
         version = np.lib.format.read_magic(file)
         if version not in _HEADERS:
@@ -101,7 +101,7 @@ def _read_header(file: BinaryIO) -> _Header:
     return _Header(Shape(shape, dtype), fortran)
 
 
-def _read(file: BinaryIO, header: _Header, size: int, row: int | None) -> np.ndarray:
+def _read(file: IO[bytes], header: _Header, size: int, row: int | None) -> np.ndarray:
     """The array behind a header that agrees with the `size` of its file, in bytes; a row of it where that is given."""
     (shape, dtype), fortran = header
     nbytes = math.prod(shape) * dtype.itemsize

@@ -11,7 +11,7 @@ from keras_wcd.data.io.limits import FormatError
 _MISSING = {"", "nan", "na", "n/a", "null", "none", "-", "--", "*", "?", "inf", "infinity"}
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[ed][+-]?\d+)?", re.IGNORECASE)
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(?:[ed][+-]?\d+)?", re.IGNORECASE)
-_GROUPED = re.compile(r"[+-]?\d{1,3}(?:([,.'\u2019\u00a0\u202f])\d{3})+(?:[.,]\d*)?")
+_GROUPED = re.compile(r"[+-]?\d{1,3}(?:([,.' \u2019\u00a0\u202f])\d{3})+(?:[.,]\d*)?")
 _NO_NUMBER = re.compile(rb"[+-]?1\.?#(?:IND|QNAN|SNAN|INF)\w*|[+-]?\bs?q?nan\([^)\s]*\)", re.IGNORECASE)
 _FORTRAN = re.compile(rb"(?<=[\d.])[dD](?=[+-]?\d)")
 _BOTH_MARKS = re.compile(rb"\d\.|\.\d")
@@ -118,7 +118,7 @@ def _load(content: bytes, separator: str | None, columns: Sequence[int], width: 
         return found
     if found.size and found.shape[1] != width:
         raise ValueError
-    return found.reshape(-1, width)[:, list(columns)]
+    return found.reshape(-1, len(columns))[:, list(columns)]
 
 
 def _check_width(content: bytes, separator: str | None, columns: Sequence[int], width: int | None) -> None:

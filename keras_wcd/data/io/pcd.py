@@ -143,7 +143,7 @@ def _read_compressed(file: BinaryIO, left: int, count: int, dtype: np.dtype) -> 
     if size != count * dtype.itemsize or size > packed * lzf.MAX_RATIO:
         raise FormatError(f"the header promises {count} points, the compressed data {size} bytes from {packed}")
     data, columns, start = lzf.decompress(file.read(packed), size), {}, 0
-    for name in dtype.names:
+    for name in dtype.names or ():
         field = dtype[name]
         if name in KNOWN:
             values = np.frombuffer(data, field.base, count * field.shape[0], start)

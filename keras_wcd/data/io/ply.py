@@ -1,5 +1,6 @@
 """PLY, the polygon file format: vertices and faces, ascii and binary of both endians."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -27,7 +28,8 @@ class Property(NamedTuple):
     length: str | None = None
 
 
-class Element(NamedTuple):
+@dataclass(frozen=True)
+class Element:
     """One block of a file."""
 
     name: str

@@ -1,5 +1,6 @@
 """Leica's ptx files: grids of a scanner, each with its pose, one after the other."""
 
+import contextlib
 from pathlib import Path
 
 import numpy as np
@@ -42,12 +43,11 @@ def read(path: Path) -> Cloud:
 
 def _header(lines: list[bytes]) -> tuple[int, np.ndarray]:
     """The points of a scan and its pose `(4, 4)`."""
-    try:
+    words, grid, pose = [], [], np.zeros(0)
+    with contextlib.suppress(ValueError, IndexError, OverflowError):
         words = [[float(word) for word in line.split()] for line in lines]
         grid = [int(line[0]) for line in words[:2]]
         pose = np.array(words[6:10], np.float64)
-    except (ValueError, IndexError, OverflowError):
-        pose = np.zeros(0)
     if len(lines) < _HEADER_LINES or pose.shape != (4, 4) or [len(line) for line in words[:6]] != [1, 1, 3, 3, 3, 3]:
         raise FormatError(
             "a scan does not begin with ten lines: columns, rows, place, three axes, four rows of a matrix"

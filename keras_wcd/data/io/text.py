@@ -126,7 +126,7 @@ def _one_block(content: bytes, promised: int) -> tuple[bytes, int]:
 def _nameless(layout: Layout, extension: str) -> dict[str, int]:
     """Columns without names: x, y, z first, then what the extension says, or three columns of bytes as colors."""
     first = next(k for k in range(layout.width) if any(row[k].strip() for row in layout.sample))
-    columns = dict(zip(POINTS, range(first, first + 3), strict=True))
+    columns: dict[str, int] = dict(zip(POINTS, range(first, first + 3), strict=True))
     after = _NAMELESS.get(extension)
     if after is not None:
         if layout.width < first + 3 + len(after):
