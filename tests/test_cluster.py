@@ -27,18 +27,31 @@ class Cluster:
     """A scheduler and its workers on the loopback interface; a worker that is killed is replaced."""
 
     def __init__(self, folder, workers=2):
-        self.folder, self.file = folder, folder / "scheduler.json"
+        self.folder, self.file, self.workers = folder, folder / "scheduler.json", workers
         path = os.pathsep.join([os.path.dirname(tasks.__file__), os.environ.get("PYTHONPATH", "")])
         # A scheduler that gives up all tasks of a worker that dies, those that waited too.
         self.environment = {**os.environ, "PYTHONPATH": path, "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0"}
         self.names, self.processes = itertools.count(), []
+
+    def __enter__(self):
+        try:
+            self.start_all()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def start_all(self):
         self.start("dask_scheduler", "--port", "0", "--scheduler-file", str(self.file))
         until = time.monotonic() + 60
         while not (self.file.exists() and self.file.read_text().endswith("}")):
             assert time.monotonic() < until
             time.sleep(0.05)
         self.address = json.loads(self.file.read_text())["address"]
-        for _ in range(workers):
+        for _ in range(self.workers):
             self.start_worker()
 
     def start(self, module, *words):
@@ -59,9 +72,8 @@ class Cluster:
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
-    started = Cluster(tmp_path_factory.mktemp("cluster"))
-    yield started
-    started.close()
+    with Cluster(tmp_path_factory.mktemp("cluster")) as started:
+        yield started
 
 
 @pytest.fixture(autouse=True)
@@ -169,12 +181,8 @@ def test_a_scheduler_that_does_not_answer_is_named_soon(address, tmp_path, monke
 
 def test_a_scheduler_without_workers_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(machines, "_REACH", 2.0)
-    empty = Cluster(tmp_path, workers=0)
-    try:
-        with pytest.raises(ConnectionError, match="no workers"):
-            list(parallel.run(tasks.square, [{"n": 1}], cluster=empty.address))
-    finally:
-        empty.close()
+    with Cluster(tmp_path, workers=0) as empty, pytest.raises(ConnectionError, match="no workers"):
+        list(parallel.run(tasks.square, [{"n": 1}], cluster=empty.address))
 
 
 def test_without_dask_the_extra_is_named(monkeypatch):
