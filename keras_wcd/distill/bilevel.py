@@ -1,7 +1,7 @@
 """Bilevel training: the weighting's parameters learned while the network trains."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import keras
 import numpy as np
@@ -205,7 +205,7 @@ class BilevelTraining:
 class _Learned(AbstractProfile):
     """`WeightedCD` with tensors for parameters."""
 
-    def __init__(self, weighting: Weighting, shift: Tensor, scale: Tensor, dtype: str):
+    def __init__(self, weighting: Weighting, shift: Tensor | float, scale: Tensor | float, dtype: str):
         super().__init__(name="learned_cd", dtype=dtype)
         self.weighting, self.shift, self.scale = weighting, shift, scale
 
@@ -213,10 +213,11 @@ class _Learned(AbstractProfile):
         return self.weighting(distance / self.scale + self.shift) * distance
 
 
-def _staged(loss: keras.losses.Loss, complete: Tensor, outputs: Tensor | Sequence[Tensor]) -> Tensor:
+def _staged(loss: keras.losses.Loss, complete: Tensor, outputs: Tensor | list[Tensor] | tuple[Tensor, ...]) -> Tensor:
     """The sum of a loss over stages, each against as many first points of the truth."""
     stages = outputs if isinstance(outputs, list | tuple) else (outputs,)
-    return sum(loss(complete[:, : stage.shape[1]], stage) for stage in stages)
+    terms = [loss(complete[:, : stage.shape[1]], stage) for stage in stages]
+    return sum(terms[1:], terms[0])
 
 
 def _sgd(weights, gradients, memory, rate, step):
@@ -238,7 +239,7 @@ def _adam(weights, gradients, memory, rate, step, first=0.9, second=0.999, epsil
 RULES = {"adam": _adam, "sgd": _sgd}
 
 
-def _forever(batches: Iterable) -> Iterable:
+def _forever(batches: Iterable) -> Iterator:
     while True:
         empty = True
         for batch in batches:

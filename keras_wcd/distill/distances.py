@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeGuard
 
 import keras
 import numpy as np
@@ -137,12 +137,12 @@ def residuals(x: np.ndarray, y: np.ndarray) -> list[np.ndarray]:
     """Distances from x `(B, N, 3)` to y `(B, M, 3)` and back, flat; rows of y that hold NaN count nowhere."""
     x, y = np.asarray(x, np.float32), np.asarray(y, np.float32)
     there = np.sqrt(keras.ops.convert_to_numpy(nearest(x, y)[0]))
-    valid = ~np.isnan(y).any(axis=-1)
+    valid = ~np.any(np.isnan(y), axis=-1)
     back = np.sqrt(keras.ops.convert_to_numpy(nearest(np.where(valid[..., None], y, 0), x)[0]))
     return [there.ravel(), back[valid]]
 
 
-def _is_pair(value: Any) -> bool:
+def _is_pair(value: Any) -> TypeGuard[tuple | list]:
     return (
         isinstance(value, (tuple, list))
         and len(value) >= 2

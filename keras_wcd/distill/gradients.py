@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -65,7 +66,7 @@ def require_tensorflow() -> None:
 
 
 @functools.lru_cache(maxsize=64)
-def _compiled(family: type[Weighting] | Weighting, shift: str | None) -> Callable[..., Tensor]:
+def _compiled(family: type[Weighting] | Weighting, shift: str | None) -> Callable[..., Any]:
     """The graph of a family, traced once for any number of parameter sets and distances."""
     import tensorflow as tf
 
@@ -74,9 +75,10 @@ def _compiled(family: type[Weighting] | Weighting, shift: str | None) -> Callabl
     @tf.function(input_signature=signature, autograph=False)
     def gradients(columns: Tensor, distances: Tensor) -> Tensor:
         scale = columns[:, -1:]
-        weighting = family
         if isinstance(family, type):
             weighting = family(*[columns[:, i : i + 1] for i, _ in enumerate(dataclasses.fields(family))])
+        else:
+            weighting = family
         mode = tf.cast(weighting.mode, tf.float64) if shift == "mode" else 0.0
         d = tf.zeros_like(scale) + distances
         with tf.GradientTape() as tape:

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import os
-from typing import Any
+from typing import Any, cast
 
 import keras
 import numpy as np
@@ -218,7 +218,8 @@ class DistillationResult:
 
     def _gradient(self, found: Candidate) -> np.ndarray:
         loss = WeightedCD(found.weighting, shift=found.shift, scale=found.scale)
-        return _unit(profile_gradient(loss.profile, self.distances.support))
+        # A weighted distance always depends on the distance.
+        return _unit(cast("np.ndarray", profile_gradient(loss.profile, self.distances.support)))
 
 
 def _unit(curve: np.ndarray) -> np.ndarray:
