@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from keras_wcd.export.clouds import each_cloud
 from keras_wcd.export.graph import LOOPS, graph_operators, serving_function
@@ -48,8 +49,7 @@ def to_tflite(
     if quantization not in QUANTIZATIONS:
         raise ValueError(f"quantization must be one of {QUANTIZATIONS}, got {quantization!r}")
     path = file_target(path)
-    if quantization == "int8":
-        calibration = list(each_cloud(calibration, "calibration", num_points))
+    clouds = list(each_cloud(calibration, "calibration", num_points)) if quantization == "int8" else None
     serve = serving_function(model, num_points, batch=1)
     if quantization == "int8" and graph_operators(serve) & LOOPS:
         # TensorFlow's calibrator ends the process with a segmentation fault there (2.21).
@@ -59,7 +59,7 @@ def to_tflite(
         )
     with tempfile.TemporaryDirectory() as folder:
         write_archive(model, serve, Path(folder) / "model")
-        content = _convert(Path(folder) / "model", quantization, calibration)
+        content = _convert(Path(folder) / "model", quantization, clouds)
     others = foreign(content)
     if others:
         raise _not_builtin(others)
@@ -69,7 +69,7 @@ def to_tflite(
     return path
 
 
-def _convert(folder: Path, quantization: str | None, calibration: list | None) -> bytes:
+def _convert(folder: Path, quantization: str | None, clouds: list[np.ndarray] | None) -> bytes:
     import tensorflow as tf
     from tensorflow.lite.python.convert_phase import ConverterError
 
@@ -80,9 +80,9 @@ def _convert(folder: Path, quantization: str | None, calibration: list | None) -
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
         if quantization == "float16":
             converter.target_spec.supported_types = [tf.float16]
-        if quantization == "int8":
+        if clouds is not None:
             converter.target_spec.supported_ops.insert(0, tf.lite.OpsSet.TFLITE_BUILTINS_INT8)
-            converter.representative_dataset = lambda: ([cloud] for cloud in calibration)
+            converter.representative_dataset = lambda: ([cloud] for cloud in clouds)
         try:
             return converter.convert()
         except ConverterError as error:

@@ -125,7 +125,7 @@ def _judge(report: Verification, path: str | os.PathLike) -> None:
     if report.largest_distance <= report.tolerance:
         return
     rounding = ""
-    if report.rounding_distance is not None:
+    if report.rounding_distance is not None and report.rounding_cd_l1 is not None:
         if report.largest_distance <= report.rounding_distance and report.cd_l1 <= report.rounding_cd_l1:
             return
         rounding = (

@@ -23,11 +23,13 @@ class CompletionModel(keras.Model):
     `super().__init__(inputs, outputs, **kwargs)` and then sets every argument of its own as an attribute of
     the same name; `get_config` finds them there. A loss given to `compile` supervises every stage,
 
-    $$L = \sum_k w_k \, \ell(Y_{:n_k}, X_k) + [\text{partial matching}] \; \ell_{\text{one side}}(P, X_K),$$
+    $$L = s \left( \sum_k w_k \, \ell(Y_{:n_k}, X_k)
+      + [\text{partial matching}] \; \ell_{\text{one side}}(P, X_K) \right),$$
 
-    with $X_k$ the stage of $n_k$ points, $w$ the `stage_weights`, $P$ the partial cloud and $Y_{:n}$ the first
-    n points of the ground truth (all of it where it has fewer): the data order it by farthest point sampling,
-    so that a prefix is a farthest-point subset. Metrics see the last stage alone.
+    with $X_k$ the stage of $n_k$ points, $w$ the `stage_weights`, $s$ the `loss_scale`, $P$ the partial cloud and
+    $Y_{:n}$ the first n points of the ground truth (all of it where it has fewer): the data order it by farthest
+    point sampling, so that a prefix is a farthest-point subset. `stage_targets` names other parts of the ground truth
+    to compare stages with. Metrics see the last stage alone.
 
     A network that draws at random names its draws in `draw_keys` and asks `draws.given(key)` before it draws;
     the caller may then pass `noise={key: value}` to the call.
@@ -37,7 +39,11 @@ class CompletionModel(keras.Model):
         outputs: Its stages, coarse to fine.
         num_input: Points that `complete` resamples a cloud to; what the network is trained on.
         stage_weights: The weights w, one per stage; 1 by default. May be set again while training runs.
+        stage_targets: What each stage is compared with: `"prefix"`, the first points of the ground truth, as many as
+            it has; `"whole"`, all of it; `"random"`, as many random points of it, drawn anew at each step of training
+            (outside it they are the first). One name for all stages, or one per stage; "prefix" by default.
         partial_matching: Whether the one-sided term is added.
+        loss_scale: The factor s of all terms, those that layers add included.
         frame: Place and size of the shapes that it was trained on, as data sets name theirs (`"box"`, `"sphere"`):
             evaluation moves scans of other frames into it. None says nothing; training sets it.
         **kwargs: `name` and `trainable`.
@@ -52,7 +58,9 @@ class CompletionModel(keras.Model):
         *,
         num_input: int = 2048,
         stage_weights: Sequence[float] | None = None,
+        stage_targets: str | Sequence[str] | None = None,
         partial_matching: bool = False,
+        loss_scale: float = 1.0,
         frame: str | None = None,
         **kwargs: Any,
     ):
@@ -60,6 +68,13 @@ class CompletionModel(keras.Model):
         super().__init__(inputs=inputs, outputs=tuple(outputs), **kwargs)
         self.num_input = positive(num_input, "num_input")
         self.partial_matching = bool(partial_matching)
+        self.stage_targets = stages.checked_targets(stage_targets, len(self.outputs))
+        if not 0 < loss_scale < np.inf:
+            raise ValueError(f"loss_scale must be a finite number above 0, got {loss_scale}")
+        self.loss_scale = float(loss_scale)
+        # Only a network that draws its targets holds the state of the draws.
+        if "random" in self.stage_targets:
+            self.target_seed = keras.random.SeedGenerator()
         self.frame = frame
         self.stage_weights = stage_weights
 
@@ -82,9 +97,9 @@ class CompletionModel(keras.Model):
     def get_config(self) -> dict[str, Any]:
         """Every constructor argument, found as the attribute of its name."""
         own = inspect.signature(type(self).__init__).parameters.values()
-        shared = ("num_input", "stage_weights", "partial_matching", "frame", "name", "trainable")
+        shared = ("num_input", "stage_weights", "stage_targets", "partial_matching", "loss_scale", "frame")
         names = [p.name for p in own if p.kind is not p.VAR_KEYWORD and p.name != "self"]
-        config = {name: _plain(getattr(self, name)) for name in (*names, *shared)}
+        config = {name: _plain(getattr(self, name)) for name in (*names, *shared, "name", "trainable")}
         return {**config, "dtype": keras.dtype_policies.serialize(self.dtype_policy)}
 
     @classmethod
@@ -139,7 +154,7 @@ class CompletionModel(keras.Model):
         if self.optimizer is not None and self.built:
             self.optimizer.build(self.trainable_variables)
 
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True) -> Tensor:
+    def compute_loss(self, x=None, y=None, y_pred: Any = None, sample_weight=None, training=True) -> Tensor:
         """The sum over stages of the class's formula, and the losses that layers and regularizers added.
 
         Args:
@@ -147,7 +162,7 @@ class CompletionModel(keras.Model):
             y: Complete clouds `(B, M, 3)`; rows of NaN are padding.
             y_pred: The stages `(B, n, 3)`.
             sample_weight: A weight for every cloud `(B,)`; the losses of clouds are multiplied by it.
-            training: As of `keras.Model.compute_loss`; the value does not depend on it.
+            training: Whether random targets are drawn; nothing else depends on it.
 
         Raises:
             ValueError: without `y`, for a ragged one, for weights that are not one per cloud, or where nothing was
@@ -158,9 +173,11 @@ class CompletionModel(keras.Model):
         stages.check_dense(y, "y")
         if sample_weight is not None:
             sample_weight = stages.cloud_weights(sample_weight, y)
+        seed = getattr(self, "target_seed", None) if training else None
+        rows = zip(self._stage_losses, self.stage_weights, self.stage_targets, y_pred, strict=True)
         terms = [
-            weight * loss(stages.prefix(y, stage), stage, sample_weight)
-            for loss, weight, stage in zip(self._stage_losses, self.stage_weights, y_pred, strict=True)
+            weight * loss(stages.target(y, stage, kind, seed), stage, sample_weight)
+            for loss, weight, kind, stage in rows
             if loss is not None and weight > 0
         ]
         if self._matching_loss is not None:
@@ -169,7 +186,8 @@ class CompletionModel(keras.Model):
         terms += [self._aggregate_additional_loss(loss) for loss in self.losses]
         if not terms:
             raise ValueError("there is no loss to compute: compile(loss=...) with one, and a stage weight > 0")
-        return sum(terms[1:], terms[0])
+        total = sum(terms[1:], terms[0])
+        return total if self.loss_scale == 1 else self.loss_scale * total
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None) -> dict[str, Tensor]:
         """Metrics of the last stage."""

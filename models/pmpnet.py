@@ -1,7 +1,7 @@
 """PMP-Net: Point Moving Paths (Wen et al., CVPR 2021) and PMP-Net++ (Wen et al., TPAMI 2023)."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import keras
 from keras import ops
@@ -153,7 +153,7 @@ def _features(
     beside: Tensor | None,
     memory: dict | None,
     name: str,
-    samples: tuple[int, int],
+    samples: tuple[int, ...],
     width: int,
     plus: bool,
 ) -> tuple[Tensor, dict]:
@@ -217,7 +217,7 @@ def _activated(x: Tensor | list[Tensor], widths: Sequence[int], name: str, *, fi
     for i, width in enumerate(widths, start=first):
         dense = JointDense if isinstance(x, list) else keras.layers.Dense
         x = ops.relu(batch_norm(f"{name}_{i}_norm")(dense(width, name=f"{name}_{i}")(x)))
-    return x
+    return cast("Tensor", x)  # The first layer has joined a list.
 
 
 def _pair(official: str, name: str) -> dict[str, str]:

@@ -202,13 +202,13 @@ def _block(
     """
     project = (JointDense if isinstance(x, list) else keras.layers.Dense)(width, name=f"{name}_project")
     first, second = (keras.layers.LayerNormalization(epsilon=1e-5, name=f"{name}_norm_{i}") for i in (1, 2))
-    x = first(project(x))
-    source = x if source is None else first(project(source))
-    parts = zip(PARTS, (x, source, source), strict=True)
-    seen = attend(*(keras.layers.Dense(width, name=f"{name}_{part}")(value) for part, value in parts), heads)
-    x = second(x + keras.layers.Dense(width, name=f"{name}_out")(seen))
-    y = _gelu(keras.layers.Dense(hidden, name=f"{name}_hidden_1")(x))
-    return x + keras.layers.Dense(width, name=f"{name}_hidden_2")(y)
+    s = first(project(x))
+    source = s if source is None else first(project(source))
+    parts = zip(PARTS, (s, source, source), strict=True)
+    seen = attend(*(keras.layers.Dense(width, name=f"{name}_{part}")(value) for part, value in parts), heads=heads)
+    s = second(s + keras.layers.Dense(width, name=f"{name}_out")(seen))
+    y = _gelu(keras.layers.Dense(hidden, name=f"{name}_hidden_1")(s))
+    return s + keras.layers.Dense(width, name=f"{name}_hidden_2")(y)
 
 
 def _children(x: Tensor, factor: int) -> Tensor:

@@ -207,13 +207,13 @@ def _decoder_block(q: Tensor, x: Tensor, heads: int, name: str, near: tuple[Tens
     query, value = _norm(q, f"{name}_norm_query"), _norm(x, f"{name}_norm_value")
     parts = (("query", query), ("key", value), ("value", value))
     parts = (keras.layers.Dense(q.shape[-1], use_bias=False, name=f"{name}_cross_{k}")(v) for k, v in parts)
-    seen = keras.layers.Dense(q.shape[-1], name=f"{name}_cross_out")(attend(*parts, heads))
+    seen = keras.layers.Dense(q.shape[-1], name=f"{name}_cross_out")(attend(*parts, heads=heads))
     return _with_mlp(q + _with_neighbors(seen, query, value, f"{name}_cross", near[1]), name)
 
 
 def _self_attention(x: Tensor, heads: int, name: str, near: Tensor | None) -> Tensor:
     parts = keras.layers.Dense(3 * x.shape[-1], use_bias=False, name=f"{name}_self_in")(x)
-    seen = keras.layers.Dense(x.shape[-1], name=f"{name}_self_out")(attend(*ops.split(parts, 3, axis=-1), heads))
+    seen = keras.layers.Dense(x.shape[-1], name=f"{name}_self_out")(attend(*ops.split(parts, 3, axis=-1), heads=heads))
     return _with_neighbors(seen, x, x, f"{name}_self", near)
 
 

@@ -1,11 +1,17 @@
-"""How one loss supervises every stage of a network: prefixes of the ground truth, and partial matching."""
+"""How one loss supervises every stage of a network: targets of the stages, and partial matching."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import keras
 from keras import ops
 
+from keras_wcd.names import key_of
+from keras_wcd.ops import gather_points
 from keras_wcd.types import Tensor
+
+TARGETS = ("prefix", "whole", "random")
+"""What a stage is compared with: the first points of the ground truth, as many as it has; all of it; random points of
+it, as many as the stage has."""
 
 
 class CallableLoss(keras.losses.Loss):
@@ -59,20 +65,57 @@ def _knows_keras(name: str) -> bool:
 
 def as_loss(loss: object) -> keras.losses.Loss | None:
     """A Keras loss from a name of Keras's, a callable or a loss."""
-    loss = keras.losses.get(loss)
-    return loss if loss is None or isinstance(loss, keras.losses.Loss) else CallableLoss(loss)
+    found = keras.losses.get(loss)
+    return found if found is None or isinstance(found, keras.losses.Loss) else CallableLoss(found)
 
 
 def one_sided(loss: keras.losses.Loss | None) -> keras.losses.Loss:
     """The same loss from the points of `y_true` to `y_pred` alone."""
     config = {} if loss is None or isinstance(loss, CallableLoss) else loss.get_config()
-    if not {"pred_weight", "true_weight"} <= set(config):
+    if loss is None or not {"pred_weight", "true_weight"} <= set(config):
         raise ValueError(
             "partial_matching needs a loss with pred_weight and true_weight, as every class in "
             f"keras_wcd.losses has, got {getattr(loss, 'name', None)!r}; compile with such a loss or build the "
             "network with partial_matching=False"
         )
     return type(loss).from_config({**config, "pred_weight": 0.0, "true_weight": 1.0})
+
+
+def checked_targets(targets: str | Sequence[str] | None, count: int) -> tuple[str, ...]:
+    """One of `TARGETS` for every stage; one name is for all, None is "prefix".
+
+    Raises:
+        ValueError: for a name that is none of them, or another count.
+    """
+    given = (targets or "prefix",) * count if targets is None or isinstance(targets, str) else tuple(targets)
+    if len(given) != count:
+        raise ValueError(f"stage_targets must be one name or {count}, one per stage, got {targets!r}")
+    return tuple(key_of(TARGETS, name, "target of a stage") for name in given)
+
+
+def target(y: Tensor, stage: Tensor, kind: str, seed: keras.random.SeedGenerator | None = None) -> Tensor:
+    """The ground truth of a stage.
+
+    Args:
+        y: Complete clouds `(B, M, 3)`; rows of NaN are padding.
+        stage: A stage `(B, n, 3)`.
+        kind: One of `TARGETS`.
+        seed: Where random points are drawn from; without it they are the first ones, which repeat from call to call.
+
+    Returns:
+        Clouds `(B, M, 3)`, or `(B, min(n, M), 3)`.
+    """
+    if kind == "whole":
+        return y
+    return prefix(y, stage) if kind == "prefix" or seed is None else random_points(y, stage, seed)
+
+
+def random_points(y: Tensor, stage: Tensor, seed: keras.random.SeedGenerator) -> Tensor:
+    """As many rows of `y` `(B, M, 3)` as the stage has, drawn without repetition; padding comes last."""
+    rank = keras.random.uniform(ops.shape(y)[:2], seed=seed, dtype="float32")
+    rank = ops.where(ops.any(ops.isnan(y), axis=-1), 2.0, rank)
+    order = ops.cast(ops.argsort(rank, axis=1), "int32")
+    return gather_points(y, order[:, : ops.shape(stage)[1]])
 
 
 def prefix(y: Tensor, stage: Tensor) -> Tensor:
@@ -102,7 +145,7 @@ def cloud_weights(sample_weight: Tensor, clouds: Tensor) -> Tensor:
     check_dense(sample_weight, "sample_weight")
     sample_weight = ops.convert_to_tensor(sample_weight)
     shape, batch = tuple(sample_weight.shape), clouds.shape[0]
-    if not shape:
+    if len(shape) == 0:
         return ops.broadcast_to(ops.reshape(sample_weight, (1, 1)), (ops.shape(clouds)[0], 1))
     if len(shape) > 2 or shape[1:] not in ((), (1,)) or (None not in (batch, shape[0]) and shape[0] != batch):
         raise ValueError(

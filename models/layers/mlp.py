@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import keras
 import numpy as np
@@ -135,7 +135,7 @@ def mlp(
         if not last:
             x = batch_norm(f"{name}_{i}_norm")(x) if norm else x
             x = ops.leaky_relu(x, slope) if slope else ops.relu(x)
-    return x
+    return cast("Tensor", x)  # The first layer has joined a list.
 
 
 def mlp_names(official: str, name: str, count: int, *, norm: bool = True) -> dict[str, str]:

@@ -8,7 +8,7 @@ tuples, dictionaries, sets, and the few names that its user gives it.
 import pickletools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO, cast
 
 MAX_STEPS = 2_000_000
 """Steps of one pickle, a few seconds; a checkpoint with an optimizer takes some 40 for each of its tensors."""
@@ -66,7 +66,8 @@ class Machine:
             ValueError, IndexError, KeyError, TypeError: for a pickle that is nonsense or cut short.
         """
         self.stack, self.below, self.memo = [], [], {}
-        for number, (opcode, argument, _) in enumerate(pickletools.genops(self.reader)):
+        file = cast("IO[bytes]", self.reader)  # genops reads bytes and lines, no more.
+        for number, (opcode, argument, _) in enumerate(pickletools.genops(file)):
             if number >= MAX_STEPS:
                 raise Refused(f"takes more than {MAX_STEPS} steps to read")
             self._step(opcode.name, argument)
