@@ -11,7 +11,7 @@ import abc
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import keras
 import numpy as np
@@ -267,7 +267,8 @@ class Custom(Weighting):
     """
 
     function: Callable[[Tensor], Tensor]
-    mode: float = 0.0
+    # A frozen field is read as the property is.
+    mode: float = 0.0  # pyright: ignore[reportIncompatibleMethodOverride]
 
     def __post_init__(self):
         if not callable(self.function):
@@ -326,11 +327,11 @@ def get(weighting: "Weighting | type[Weighting] | str | dict | Callable") -> Wei
     raise ValueError(f"weighting must be a Weighting, its name, a config or a callable, got {weighting!r}")
 
 
-def _log(x: Tensor) -> Tensor:
+def _log(x: Tensor | float) -> Any:
     return math.log(x) if isinstance(x, (int, float)) else ops.log(ops.maximum(x, TINY))
 
 
-def _log_gamma(x: Tensor) -> Tensor:
+def _log_gamma(x: Tensor | float) -> Any:
     if isinstance(x, (int, float)):
         return math.lgamma(x)
     match keras.config.backend():
@@ -341,12 +342,12 @@ def _log_gamma(x: Tensor) -> Tensor:
         case "jax":
             import jax
 
-            return jax.scipy.special.gammaln(x)
+            return jax.scipy.special.gammaln(cast("jax.Array", x))
         case _:
             import torch
 
             return torch.lgamma(x)
 
 
-def _at_least_zero(x: Tensor) -> Tensor:
+def _at_least_zero(x: Tensor | float) -> Any:
     return max(x, 0) if isinstance(x, (int, float)) else ops.maximum(x, 0)

@@ -69,11 +69,12 @@ class AbstractChamfer(keras.losses.Loss, abc.ABC):
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """The loss of every cloud, `(B,)`."""
         pred, true = match(y_true, y_pred, pred=self.pred_weight > 0, true=self.true_weight > 0)
-        loss = 0.0
+        terms = []
         if pred is not None:
-            loss += self.pred_weight * self.one_way(pred)
+            terms.append(self.pred_weight * self.one_way(pred))
         if true is not None:
-            loss += self.true_weight * self.one_way(true)
+            terms.append(self.true_weight * self.one_way(true))
+        loss = sum(terms[1:], terms[0])
         # What a compiled exp makes of a NaN is not certain: a failed prediction is not left to the profile to pass on.
         failed = ops.any(is_padding(ops.convert_to_tensor(y_pred)), axis=-1)
         return loss + ops.cast(ops.where(failed, math.nan, 0.0), loss.dtype)

@@ -101,7 +101,7 @@ def _dcd(pair: Pair, alpha: float = 1000.0) -> float:
 
 def _dcd_side(distance: np.ndarray, index: np.ndarray, others: int, alpha: float) -> float:
     sharers = np.bincount(index, minlength=others)[index]
-    return np.mean(1 - np.exp(-alpha * distance**2) * (len(distance) / others) / (sharers + 1e-6))
+    return float(np.mean(1 - np.exp(-alpha * distance**2) * (len(distance) / others) / (sharers + 1e-6)))
 
 
 def _hausdorff(pair: Pair) -> float:

@@ -56,7 +56,8 @@ class CDL1(AbstractCloudMetric):
     default_name = "cd_l1"
 
     def measure(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        return 500 * sum(side.mean(side.distance) for side in match(y_true, y_pred))
+        pred, true = match(y_true, y_pred)
+        return 500 * (pred.mean(pred.distance) + true.mean(true.distance))
 
 
 @keras.saving.register_keras_serializable("keras_wcd")
@@ -66,7 +67,8 @@ class CDL2(AbstractCloudMetric):
     default_name = "cd_l2"
 
     def measure(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        return 1000 * sum(side.mean(side.squared) for side in match(y_true, y_pred))
+        pred, true = match(y_true, y_pred)
+        return 1000 * (pred.mean(pred.squared) + true.mean(true.squared))
 
 
 @keras.saving.register_keras_serializable("keras_wcd")

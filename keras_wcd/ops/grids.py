@@ -80,7 +80,7 @@ def gridding_reverse(grid: Tensor) -> Tensor:
         raise ValueError(f"grid must be of shape (batch, S, S, S), got {tuple(grid.shape)}")
     _check_size(size)
     low = ops.arange(size - 1, dtype=grid.dtype) - size / 2
-    axes = []
+    axes, full = [], None
     for axis in (1, 2, 3):
         # Both planes of a cell are summed in the same order and the ratio is taken of their own sum: where one
         # weighs nothing, the point lies exactly on the other, and a later floor() is decided by no rounding.
@@ -88,7 +88,7 @@ def gridding_reverse(grid: Tensor) -> Tensor:
         for other in {1, 2, 3} - {axis}:
             planes = _pairs(planes, other)
         upper, total = _part(planes, axis, 1, size), _pairs(planes, axis)
-        if axis == 1:
+        if full is None:
             full = total >= EMPTY
         shape = [1, 1, 1, 1]
         shape[axis] = size - 1
@@ -139,7 +139,7 @@ def _cells(scaled: Tensor, size: int, offset: int = 0) -> tuple[Tensor, Tensor]:
     return ops.cast(ops.clip(ops.where(floor == floor, floor, 0), -1, size), "int32"), near
 
 
-def _vertex(lower: Tensor, corner: tuple[int, int, int], size: int) -> tuple[Tensor, Tensor]:
+def _vertex(lower: Tensor, corner: tuple[int, ...], size: int) -> tuple[Tensor, Tensor]:
     """Flat index of a cell's vertex, 0 where that is outside, and whether it is inside; both `(B, N)`."""
     x, y, z = (lower[..., axis] + up for axis, up in enumerate(corner))
     inside = (x >= 0) & (x < size) & (y >= 0) & (y < size) & (z >= 0) & (z < size)

@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import keras
 import numpy as np
@@ -14,6 +15,8 @@ import threadpoolctl
 
 from keras_wcd.parallel import cores
 from keras_wcd.types import Tensor
+
+_Result = TypeVar("_Result")
 
 _thread = threading.local()
 _device_only = contextvars.ContextVar("keras_wcd_device_only", default=False)
@@ -52,8 +55,8 @@ def call(function: Callable, *tensors: Tensor, shapes: Iterable[tuple], dtype: s
 
             results = [jax.ShapeDtypeStruct(shape, dtype) for shape in shapes]
             # A callback takes no tangents: its arguments have to be constants, not only its results.
-            tensors = map(jax.lax.stop_gradient, tensors)
-            return list(jax.pure_callback(lambda *a: function(*map(np.asarray, a)), results, *tensors))
+            constants = map(jax.lax.stop_gradient, tensors)
+            return list(jax.pure_callback(lambda *a: function(*map(np.asarray, a)), results, *constants))
         case _:
             return [keras.ops.convert_to_tensor(a) for a in function(*map(keras.ops.convert_to_numpy, tensors))]
 
@@ -61,17 +64,17 @@ def call(function: Callable, *tensors: Tensor, shapes: Iterable[tuple], dtype: s
 def _call_from_tensorflow(function: Callable, tensors: tuple, shapes: list[tuple], dtype: str) -> list[Tensor]:
     import tensorflow as tf
 
-    tensors = [tf.stop_gradient(t) for t in tensors]
+    constants = [tf.stop_gradient(t) for t in tensors]
     if tf.executing_eagerly():
-        return [tf.constant(a) for a in function(*(t.numpy() for t in tensors))]
+        return [tf.constant(a) for a in function(*(t.numpy() for t in constants))]
     with tf.device("CPU:0"):
-        results = tf.numpy_function(function, tensors, [tf.as_dtype(dtype)] * len(shapes), stateful=False)
+        results = tf.numpy_function(function, constants, [tf.as_dtype(dtype)] * len(shapes), stateful=False)
     for result, shape in zip(results, shapes, strict=True):
         result.set_shape(shape)
     return results
 
 
-def parallel(function: Callable, jobs: list[tuple]) -> list[np.ndarray]:
+def parallel(function: Callable[..., _Result], jobs: list[tuple]) -> list[_Result]:
     """`[function(*job) for job in jobs]` on all cores; for functions that release Python's lock.
 
     Within a job it does its own jobs in turn: a pool whose threads wait for places in it would wait for ever.

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import overload
 
 from keras import ops
 
@@ -49,6 +50,14 @@ class Side:
         return ops.max(values if self.valid is None else ops.where(self.valid, values, 0.0), axis=-1)
 
 
+@overload
+def match(y_true: Tensor, y_pred: Tensor) -> tuple[Side, Side]: ...
+
+
+@overload
+def match(y_true: Tensor, y_pred: Tensor, *, pred: bool, true: bool) -> tuple[Side | None, Side | None]: ...
+
+
 def match(y_true: Tensor, y_pred: Tensor, *, pred: bool = True, true: bool = True) -> tuple[Side | None, Side | None]:
     """The sides that start from the predicted and from the true points; one not asked for is None.
 
@@ -70,16 +79,16 @@ def match(y_true: Tensor, y_pred: Tensor, *, pred: bool = True, true: bool = Tru
     else:
         there, back = None, nearest(y_true, y_pred)[1]
     y_true = ops.where(ops.expand_dims(valid, -1), y_true, 0.0)
-    sides = [None, None]
+    pred_side = true_side = None
     if there is not None:
-        sides[0] = Side(squared_distance(y_pred, y_true, there), there, None, size_pred, size_true, rows_true)
+        pred_side = Side(squared_distance(y_pred, y_true, there), there, None, size_pred, size_true, rows_true)
     if back is not None:
         squared = squared_distance(y_true, y_pred, back)
         if there is None:
             # True points pass a predicted NaN by: it must not go unseen.
             squared = ops.where(ops.any(is_padding(y_pred), axis=-1, keepdims=True), math.nan, squared)
-        sides[1] = Side(squared, back, valid, size_true, size_pred, rows_pred)
-    return tuple(sides)
+        true_side = Side(squared, back, valid, size_true, size_pred, rows_pred)
+    return pred_side, true_side
 
 
 def sharers(side: Side) -> Tensor:

@@ -1,6 +1,7 @@
 """Nearest neighbours: the one place where distances between clouds are computed."""
 
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -183,14 +184,18 @@ def in_blocks(search: Callable[[Tensor], Tensor], x: Tensor, y: Tensor) -> Tenso
 
 
 def _closest(x: Tensor, y: Tensor, k: int | None) -> Tensor:
-    distance = 0.0
-    for axis in range(3):
-        distance += ops.square(ops.expand_dims(x[..., axis], 2) - ops.expand_dims(y[..., axis], 1))
+    distance = _squared_along(0, x, y)
+    for axis in (1, 2):
+        distance += _squared_along(axis, x, y)
     if k is None:
         return _argmin(distance)
     negative, index = ops.top_k(-distance, k)
     index = ops.cast(index, "int32")
     return ops.where(negative > -FAR, index, index[..., :1])
+
+
+def _squared_along(axis: int, x: Tensor, y: Tensor) -> Any:
+    return ops.square(ops.expand_dims(x[..., axis], 2) - ops.expand_dims(y[..., axis], 1))
 
 
 def _argmin(values: Tensor) -> Tensor:

@@ -35,7 +35,7 @@ def farthest_point_indices(points: np.ndarray, count: int, rule: str = "standard
         raise ValueError(f"count must lie between 1 and the number of points ({len(points)}), got {count}")
     if rule not in RULES:
         raise ValueError(f"rule must be one of {RULES}, got {rule!r}")
-    return _walk_alone(*(part[0] for part in _prepared(points[None], rule)), count)
+    return _walk_alone(*(part[0] for part in _prepared(points[None], rule)), count=count)
 
 
 def farthest_points_of_each(points: np.ndarray, count: int, rule: str = "standard") -> np.ndarray:
