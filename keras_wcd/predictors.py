@@ -5,7 +5,7 @@ import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -120,7 +120,7 @@ def open_model(model: Any = None) -> Complete:
     if hasattr(model, "complete"):
         return model.complete
     if callable(model) and not hasattr(model, "predict_on_batch"):
-        return model
+        return cast("Complete", model)  # Of what a function takes and returns nobody knows more.
     return as_predictor(model).complete
 
 

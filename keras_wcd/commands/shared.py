@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+from typing import TypedDict
 
 import click
 
@@ -19,7 +20,14 @@ def load_framework() -> None:
         keras.backend.backend()
 
 
-def example(line: str) -> dict:
+class Help(TypedDict):
+    """The arguments of a command that bear on its help."""
+
+    epilog: str
+    context_settings: dict[str, bool]
+
+
+def example(line: str) -> Help:
     """The example that stands under a command's help."""
     return {"epilog": f"Example: {line}", "context_settings": {"show_default": True}}
 

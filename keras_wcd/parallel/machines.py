@@ -62,7 +62,7 @@ def connected(address: str) -> Iterator[Any]:
     file = str(address).endswith(".json")
     if file and not os.path.isfile(address):
         raise ConnectionError(f"cluster {address}: there is no such scheduler file")
-    place = {"scheduler_file": address} if file else {"address": address}
+    place: dict[str, Any] = {"scheduler_file": address} if file else {"address": address}
     try:
         client = Client(**place, timeout=_REACH, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:

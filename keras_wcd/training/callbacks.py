@@ -4,6 +4,7 @@ import math
 import os
 import pathlib
 from collections.abc import Callable
+from typing import Any
 
 import keras
 from tqdm import tqdm
@@ -32,21 +33,21 @@ class Progress(keras.callbacks.Callback):
         self.title, self.disable = title, disable
         self._shown = {}
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Any = None):
         steps = self.params["steps"]
         total = None if steps is None else steps * self.params["epochs"]
         self._bar = tqdm(total=total, desc=self.title, unit="step", disable=self.disable, mininterval=0.5)
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch, logs: Any = None):
         self._shown["loss"] = f"{logs['loss']:.4g}"
         self._bar.set_postfix(self._shown, refresh=False)
         self._bar.update()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch, logs: Any = None):
         self._shown |= {key: f"{value:.4g}" for key, value in logs.items() if key.startswith("val_")}
         self._bar.set_postfix(self._shown)
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: Any = None):
         self._bar.close()
 
 
@@ -70,7 +71,7 @@ class BestCheckpoint(keras.callbacks.Callback):
         self.path, self.monitor, self.save = pathlib.Path(path), monitor, save
         self.best = math.inf
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch, logs: Any = None):
         if logs[self.monitor] < self.best:
             self.best = logs[self.monitor]
             self.save(self.model, self.path)
@@ -82,7 +83,7 @@ class AveragedCheckpoint(BestCheckpoint):
     The optimizer keeps the average: `use_ema=True, ema_overwrite_frequency=None`.
     """
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Any = None):
         # In mixed precision Keras puts one optimizer around another.
         optimizer = getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)
         if not optimizer.use_ema or optimizer.ema_overwrite_frequency is not None:
@@ -91,11 +92,11 @@ class AveragedCheckpoint(BestCheckpoint):
                 f"got {optimizer.use_ema} and {optimizer.ema_overwrite_frequency}"
             )
 
-    def on_test_begin(self, logs=None):
+    def on_test_begin(self, logs: Any = None):
         self._weights = [v.numpy() for v in self.model.trainable_variables]
         self.model.optimizer.finalize_variable_values(self.model.trainable_variables)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch, logs: Any = None):
         super().on_epoch_end(epoch, logs)
         for variable, value in zip(self.model.trainable_variables, self._weights, strict=True):
             variable.assign(value)
@@ -104,7 +105,7 @@ class AveragedCheckpoint(BestCheckpoint):
 class StopAtNonFiniteLoss(keras.callbacks.Callback):
     """Ends the run with an error that names the step at which the loss was not finite."""
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch, logs: Any = None):
         if not math.isfinite(logs["loss"]):
             step = int(self.model.optimizer.iterations)
             raise ValueError(

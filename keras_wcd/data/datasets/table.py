@@ -4,7 +4,7 @@ import functools
 import os
 from typing import Any, cast
 
-from keras_wcd.data.contract import PairDataset
+from keras_wcd.data.datasets.base import Dataset
 from keras_wcd.data.datasets.completion3d import Completion3D
 from keras_wcd.data.datasets.kitti import KITTI
 from keras_wcd.data.datasets.mvp import MVP
@@ -26,7 +26,7 @@ DATASETS = {
 """Classes of data sets, some with their options. Those that lie on the disk take the root folder first."""
 
 
-def class_of(name: str) -> tuple[type[PairDataset], dict[str, Any]]:
+def class_of(name: str) -> tuple[type[Dataset], dict[str, Any]]:
     """The class of a row and the options that the row gives it.
 
     Raises:
@@ -34,7 +34,7 @@ def class_of(name: str) -> tuple[type[PairDataset], dict[str, Any]]:
     """
     row = DATASETS[key_of(DATASETS, name, "data set")]
     kind, options = (row.func, row.keywords) if isinstance(row, functools.partial) else (row, {})
-    return cast(type[PairDataset], kind), options
+    return cast(type[Dataset], kind), options
 
 
 MADE_UP = tuple(name for name in DATASETS if not class_of(name)[0].needs_root)
@@ -47,7 +47,7 @@ def signs_of(name: str) -> tuple[str, ...]:
     return kind.signs(**options)
 
 
-def open_dataset(name: str, root: str | os.PathLike | None = None, **options: Any) -> PairDataset:
+def open_dataset(name: str, root: str | os.PathLike | None = None, **options: Any) -> Dataset:
     """A data set by name.
 
     Args:

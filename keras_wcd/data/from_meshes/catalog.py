@@ -135,10 +135,10 @@ def checked_shares(shares: tuple[float, float, float]) -> tuple[float, float, fl
     Raises:
         ValueError: where they are not three, one is negative, or the sum is not 1.
     """
-    shares = tuple(float(share) for share in shares)
-    if len(shares) != 3 or min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
-        raise ValueError(f"splits must be the shares of train, val and test, not negative, sum 1; got {shares}")
-    return shares
+    checked = tuple(float(share) for share in shares)
+    if len(checked) != 3 or min(checked) < 0 or abs(sum(checked) - 1) > 1e-6:
+        raise ValueError(f"splits must be the shares of train, val and test, not negative, sum 1; got {checked}")
+    return checked
 
 
 def _cut(order: list[int], shares: tuple[float, float, float]) -> list[list[int]]:

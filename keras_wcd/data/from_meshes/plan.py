@@ -52,7 +52,7 @@ def plan(
     entries = find(root)
     known = _inspected(root, entries, scanning.up, folder, options)
     usable = [entry for entry in entries if not isinstance(known[entry.path], str)]
-    skipped = {entry.path: known[entry.path] for entry in entries if isinstance(known[entry.path], str)}
+    skipped = {entry.path: reason for entry in entries if isinstance(reason := known[entry.path], str)}
     if not usable:
         path, reason = next(iter(skipped.items()))
         raise ValueError(f"{root}: none of its {len(entries)} meshes can be used; the first, {path}: {reason}")

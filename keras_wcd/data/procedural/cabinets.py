@@ -143,7 +143,7 @@ def _shelf(rng: Rng) -> list[Mesh]:
     parts += [box((depth, height, t), (0, low + height / 2, width * (k / columns - 0.5))) for k in range(1, columns)]
     if rng.random() < 0.4:  # books and boxes
         for _ in range(rng.integers(2, 9)):
-            row = rng.integers(rows)
+            row = int(rng.integers(rows))
             w, h = width / columns * u(0.2, 0.7), height / rows * u(0.4, 0.85)
             parts.append(
                 box((depth * u(0.5, 0.9), h, w), (0, low + height * row / rows + h / 2, (width - w) * u(-0.48, 0.48)))
