@@ -21,6 +21,7 @@ test: $(VENV)/bin/python
 	rm -rf build
 	$(VENV)/bin/python -m pip install --quiet ".[test]"
 	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
+	$(TYPES)
 	KERAS_BACKEND=jax $(PYTEST) -m backend
 	if $(VENV)/bin/python -c "import torch" 2>/dev/null; then KERAS_BACKEND=torch $(PYTEST) -m backend; fi
 	KERAS_BACKEND=tensorflow $(PYTEST) --durations=15
