@@ -4,13 +4,14 @@ import os
 import re
 import warnings
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import InitVar, asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from keras_wcd.data.artifacts import Artifact, find_artifacts, without_artifacts
 from keras_wcd.data.datasets.kitti_boxes import from_box_frame, read_box, to_box_frame
 from keras_wcd.data.io.arrays import PARTIAL
 from keras_wcd.data.io.cloud import Cloud
@@ -43,6 +44,8 @@ class Settings:
             (`keras_wcd.data.datasets.kitti_boxes`), whose z is up, and put back; `normalize` and `up` are not used
             then.
         dataset: The array of an npz or h5 file.
+        clean: Drop what `keras_wcd.data.artifacts.find_artifacts` finds before the scan is completed; otherwise there
+            is a warning of it.
     """
 
     normalize: str | None = "partial"
@@ -50,6 +53,7 @@ class Settings:
     keep_partial: bool = False
     kitti_box: str | os.PathLike | None = None
     dataset: str | None = None
+    clean: bool = False
     box: InitVar[str | os.PathLike | None] = None
 
     def __post_init__(self, box: str | os.PathLike | None):
@@ -64,10 +68,11 @@ class Completion(NamedTuple):
 
     Attributes:
         path: The file that was written.
-        scan: What was measured.
+        scan: What was measured, without what `clean` dropped.
         completed: The model's points `(M, 3)`, in the frame and units of the scan.
         cloud: What was written: `completed`, after the scan's points where these are kept.
         up: Rotation `(3, 3)` of row vectors that turns the scan upright.
+        artifacts: What the file holds beside the object and sets its frame; `clean` dropped it.
     """
 
     path: Path
@@ -75,6 +80,11 @@ class Completion(NamedTuple):
     completed: np.ndarray
     cloud: Cloud
     up: np.ndarray
+    artifacts: tuple[Artifact, ...] = ()
+
+
+class ArtifactWarning(UserWarning):
+    """A scan was completed with points that are not its object's and decide its place and size."""
 
 
 @dataclass
@@ -86,12 +96,14 @@ class FolderResult:
         skipped: Results that were there already.
         failed: Scans that could not be completed, and why.
         passed_over: Files that are no scans, and why.
+        artifacts: What scans that were completed now hold beside the object, where they do.
     """
 
     written: list[Path] = field(default_factory=list)
     skipped: list[Path] = field(default_factory=list)
     failed: dict[Path, str] = field(default_factory=dict)
     passed_over: dict[Path, str] = field(default_factory=dict)
+    artifacts: dict[Path, tuple[Artifact, ...]] = field(default_factory=dict)
 
     def reasons(self) -> dict[str, int]:
         """For every reason how many files were passed over."""
@@ -100,6 +112,11 @@ class FolderResult:
     def in_words(self) -> str:
         """The reasons on one line: `unknown extension .md (2), no extension (1)`."""
         return ", ".join(f"{why} ({count})" for why, count in self.reasons().items())
+
+    def kinds(self) -> dict[str, int]:
+        """For every kind of artifact in how many scans it was found."""
+        found = ({artifact.kind for artifact in artifacts} for artifacts in self.artifacts.values())
+        return dict(Counter(kind for kinds in found for kind in sorted(kinds)).most_common())
 
 
 def complete_file(model: object, scan: str | os.PathLike, output: str | os.PathLike, **settings) -> Completion:
@@ -113,6 +130,9 @@ def complete_file(model: object, scan: str | os.PathLike, output: str | os.PathL
         output: A file that `write_cloud` knows; without an extension it gets that of the scan. An existing
             folder gets a file that is called as the scan.
         **settings: Those of `Settings`.
+
+    Warns:
+        ArtifactWarning: where the scan holds artifacts and `clean` is not set: what, how many, and what to do.
 
     Raises:
         FileNotFoundError: where the scan, the model or the box is missing.
@@ -147,6 +167,9 @@ def complete_folder(
         each: Called with a scan's path relative to `folder` and its completion.
         **settings: Those of `Settings`.
 
+    Warns:
+        ArtifactWarning: for every scan that holds artifacts, unless `clean` is set.
+
     Raises:
         FileNotFoundError: where the model is missing.
         PermissionError: where the output's folder takes no new file.
@@ -160,7 +183,7 @@ def complete_folder(
         raise ValueError(f"suffix must be one of {', '.join(sorted(WRITERS))}, got {suffix!r}")
     scans, batch = _scans_outside(output, folder)
     targets = {scan: output / scan.relative_to(folder).with_suffix(suffix or _written_as(scan)) for scan in scans}
-    made_with = {**asdict(settings), "model": model_digest(model)}
+    made_with = _made_with(settings, model)
     record = Record(output)
     record.begin(filter(Path.exists, targets.values()), made_with, overwrite)
     answer, taken = open_model(model), {}
@@ -179,6 +202,8 @@ def complete_folder(
                 if each:
                     each(scan.relative_to(folder), done)
                 batch.written.append(target)
+                if done.artifacts:
+                    batch.artifacts[scan] = done.artifacts
             except (ValueError, OSError) as error:
                 if _is_prose(scan):
                     batch.passed_over[scan] = "no line of three numbers"
@@ -295,13 +320,33 @@ def output_path(scan: Path, output: str | os.PathLike) -> Path:
 def _complete_file(model: object, scan: Path, path: Path, settings: Settings) -> Completion:
     cloud = read_cloud(scan, dataset=settings.dataset, prefer=PARTIAL)
     corners = None if settings.kitti_box is None else read_box(_beside(settings.kitti_box, scan))
+    artifacts = tuple(find_artifacts(cloud.points))
+    if settings.clean:
+        cloud = cloud.select(without_artifacts(len(cloud), artifacts))
+    elif artifacts:
+        warnings.warn(in_words(scan, artifacts), ArtifactWarning, stacklevel=3)
     try:
         completed = complete_points(open_model(model), cloud.points, settings, corners)
     except _ScanError as error:
         raise ValueError(f"{scan}: {error}") from None
     result = merged(cloud, completed) if settings.keep_partial else Cloud(completed)
     write_cloud(path, result)
-    return Completion(path, cloud, completed, result, np.array(UPRIGHT["z" if settings.kitti_box else settings.up]))
+    up = np.array(UPRIGHT["z" if settings.kitti_box else settings.up])
+    return Completion(path, cloud, completed, result, up, artifacts)
+
+
+def in_words(scan: Path, artifacts: Sequence[Artifact], *, clean: bool = False) -> str:
+    """One line on the artifacts of a scan: what was dropped, or what to do."""
+    found = "; ".join(map(str, artifacts))
+    if clean:
+        return f"{scan}: dropped {found}"
+    return f"{scan}: {found}; the scan is completed with them in it: drop them, or let --clean (clean=True) do it"
+
+
+def _made_with(settings: Settings, model: object) -> dict[str, Any]:
+    """What a record keeps of a result; without `clean` where it is not set, as in records of before it was there."""
+    found = {**asdict(settings), "model": model_digest(model)}
+    return found if settings.clean else {name: value for name, value in found.items() if name != "clean"}
 
 
 def _settings(given: dict[str, Any]) -> Settings:

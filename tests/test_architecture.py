@@ -29,7 +29,7 @@ PARTS = (
 """Parts of the library, lowest floor first: a file imports from its own part or from a lower floor."""
 
 ROOMS = (
-    ("io", "categories", "contract", "resampling", "augment"),
+    ("io", "categories", "contract", "resampling", "augment", "artifacts"),
     ("cache", "scanner"),
     ("pipeline", "procedural"),
     ("from_meshes",),

@@ -13,13 +13,15 @@ import numpy as np
 import pytest
 from backends import tensorflow_only
 from click.testing import CliRunner
+from scipy.spatial import KDTree
 from scipy.spatial.transform import Rotation
 
 import keras_wcd.complete as completing
 from keras_wcd.cli import main
-from keras_wcd.complete import NEUTRAL, Settings, complete_file, complete_folder, complete_points
-from keras_wcd.data import Cloud, read_cloud, read_points, write_cloud, write_points
+from keras_wcd.complete import NEUTRAL, ArtifactWarning, Settings, complete_file, complete_folder, complete_points
+from keras_wcd.data import Cloud, Shapes8, read_cloud, read_points, write_cloud, write_points
 from keras_wcd.data.io.formats import WRITERS
+from keras_wcd.predictors import open_model
 from keras_wcd.record import NAME
 
 FACES = np.array([[x, y, z] for z in (-1, 1) for x, y in ((-1, 1), (-1, -1), (1, -1), (1, 1))]) / 2
@@ -471,7 +473,7 @@ def test_the_command_asks_for_overwrite_where_results_were_made_otherwise(folder
 def test_the_commands_of_the_page_run(tmp_path, scan, monkeypatch):
     page = (pathlib.Path(__file__).parent.parent / "docs" / "completing.md").read_text()
     commands = [line.split("#")[0].split() for line in page.splitlines() if line.startswith("keras-wcd ")]
-    assert len(commands) == 8
+    assert len(commands) == 9
     for name in ("scan.ply", "scans/a.ply", "cars/b.pcd"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         write_points(tmp_path / name, scan)
@@ -511,3 +513,138 @@ def test_of_a_pair_in_one_file_the_scan_is_completed(tmp_path, extension):
             file["complete"], file["partial"] = scan + 9, scan
     done = complete_file(echo, tmp_path / f"pair{extension}", tmp_path / "done.npy")
     np.testing.assert_array_equal(done.scan.points, scan)
+
+
+def stray(rng):
+    directions = rng.normal(size=(20, 3))
+    return 3 * directions / np.linalg.norm(directions, axis=1, keepdims=True) * rng.uniform(0.4, 1, (20, 1))
+
+
+def floor(rng, angle=0.0):
+    square = np.stack([rng.uniform(-3, 3, 2000), rng.normal(-0.6, 0.002, 2000), rng.uniform(-3, 3, 2000)], axis=1)
+    return square @ Rotation.from_euler("x", angle, degrees=True).as_matrix()
+
+
+BESIDE = {
+    "zeros": (lambda rng: np.full((2000, 3), -7.0), "2000 points at exactly (0, 0, 0)"),
+    "another place": (lambda rng: np.full((700, 3), 9.0), "700 points at exactly (16, 16, 16)"),
+    "an outlier": (lambda rng: np.array([[1000.0, 0, 0]]), "1 point far from the rest"),
+    "stray points": (stray, "20 points far from the rest"),
+    "floor": (floor, "2000 points on a plane"),
+    "wall": (lambda rng: floor(rng)[:, [0, 2, 1]], "2000 points on a plane"),
+    "tilted": (lambda rng: floor(rng, 12.0), "2000 points on a plane"),
+}
+"""Points beside an object of diagonal 1 in (7, 7, 7), less that place, and what is said of them."""
+
+
+def chamfer(one, other):
+    return 1000 * (KDTree(one).query(other)[0].mean() + KDTree(other).query(one)[0].mean()) / 2
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory):
+    """A scan and its truth, in a scanner's place."""
+    made = Shapes8(train=1, val=1, test=4, seed=5, cache_dir=tmp_path_factory.mktemp("shapes"), workers=1)
+    sample = made.load("test", 3)
+    return sample.partial + np.float32(7), sample.complete + np.float32(7)
+
+
+@pytest.fixture(scope="module")
+def network():
+    return open_model()
+
+
+@tensorflow_only
+@pytest.mark.parametrize("name", BESIDE)
+def test_what_lies_beside_the_object_is_reported_and_cleaning_gives_the_answer_without_it(
+    tmp_path, pair, network, name
+):
+    scan, truth = pair
+    extra, message = BESIDE[name]
+    write_points(tmp_path / "alone.npy", scan)
+    both = np.concatenate([scan, 7 + extra(np.random.default_rng(2))]).astype(np.float32)
+    write_points(tmp_path / "s.npy", both)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        alone = complete_file(network, tmp_path / "alone.npy", tmp_path / "a.npy").completed
+        cleaned = complete_file(network, tmp_path / "s.npy", tmp_path / "c.npy", clean=True, keep_partial=True)
+    with pytest.warns(ArtifactWarning, match=re.escape(message)) as caught:
+        spoiled = complete_file(network, tmp_path / "s.npy", tmp_path / "o.npy")
+    assert len(caught) == 1
+    assert str(tmp_path / "s.npy") in str(caught[0].message)
+    assert "--clean (clean=True)" in str(caught[0].message)
+    assert list(map(str, cleaned.artifacts)) == list(map(str, spoiled.artifacts))
+    assert chamfer(cleaned.completed, truth) < 1.05 * chamfer(alone, truth)
+    assert chamfer(spoiled.completed, truth) > 3 * chamfer(alone, truth)
+    assert np.abs(cleaned.cloud.points - 7).max() < 1
+    assert len(cleaned.scan) == len(scan)
+
+
+def test_dropped_points_take_their_colors_along(tmp_path, scan):
+    colors = np.random.default_rng(0).integers(0, 255, (350, 3)).astype(np.uint8)
+    write_cloud(tmp_path / "s.ply", Cloud(np.concatenate([np.zeros((50, 3), np.float32), scan]), colors))
+    done = complete_file(echo, tmp_path / "s.ply", tmp_path / "o.ply", clean=True, keep_partial=True)
+    np.testing.assert_array_equal(done.cloud.colors[:300], colors[50:])
+    np.testing.assert_array_equal(done.cloud.points[:300], scan)
+
+
+def test_a_scan_of_the_object_alone_is_completed_without_a_word(tmp_path, scan):
+    write_points(tmp_path / "s.ply", scan)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        done = complete_file(echo, tmp_path / "s.ply", tmp_path / "o.ply")
+    assert done.artifacts == ()
+
+
+@pytest.fixture
+def spoiled(tmp_path, scan):
+    """A folder of a good scan, one with zeros, and one with zeros and an outlier."""
+    zeros, outlier = np.zeros((90, 3), np.float32), np.array([[4000, 0, 0]], np.float32)
+    (tmp_path / "scans").mkdir()
+    for name, parts in {"good": [scan], "zeros": [scan, zeros], "both": [scan, zeros, outlier]}.items():
+        write_points(tmp_path / "scans" / f"{name}.ply", np.concatenate(parts))
+    return tmp_path / "scans"
+
+
+def test_a_folder_counts_what_its_scans_hold_beside_their_objects(spoiled, tmp_path):
+    with pytest.warns(ArtifactWarning) as caught:
+        result = complete_folder(echo, spoiled, tmp_path / "out")
+    starts = [str(spoiled / f"{name}.ply") + ": 90 points at exactly" for name in ("both", "zeros")]
+    assert [str(w.message).startswith(start) for w, start in zip(caught, starts, strict=True)] == [True, True]
+    assert {path.stem: list(map(len, found)) for path, found in result.artifacts.items()} == {
+        "both": [90, 1],
+        "zeros": [90],
+    }
+    assert result.kinds() == {"no-returns": 2, "stray points": 1}
+
+
+def test_cleaned_results_are_not_taken_for_those_of_whole_scans(spoiled, tmp_path):
+    complete_folder(echo, spoiled, tmp_path / "out", clean=True)
+    assert len(read_points(tmp_path / "out" / "both.ply")) == 300
+    with pytest.raises(ValueError, match="clean was True and is None"):
+        complete_folder(echo, spoiled, tmp_path / "out")
+
+
+def test_a_record_of_before_cleaning_was_there_is_still_good(folder, tmp_path):
+    complete_folder(echo, folder, tmp_path / "out")
+    record = json.loads((tmp_path / "out" / NAME).read_text())
+    assert all("clean" not in made for made in record["made_with"].values())
+
+
+@tensorflow_only
+@pytest.mark.parametrize("clean", [False, True])
+def test_the_command_says_on_stderr_what_was_found_in_every_scan(spoiled, tmp_path, monkeypatch, clean):
+    options = ["--clean"] if clean else []
+    result = run(monkeypatch, "complete", spoiled, "-o", tmp_path / "out", *options)
+    assert result.exit_code == 0, result.output
+    both, zeros, summary = (line for line in result.stderr.splitlines() if " points" in line)
+    start = "" if clean else "Warning: "
+    dropped = "dropped " if clean else ""
+    assert both.startswith(f"{start}{spoiled / 'both.ply'}: {dropped}90 points at exactly (0, 0, 0)")
+    assert "1 point far from the rest" in both
+    assert zeros.startswith(f"{start}{spoiled / 'zeros.ply'}: {dropped}90 points")
+    assert summary.startswith("2 of the scans " + ("were cleaned" if clean else "hold more than the object"))
+    assert summary.endswith("no-returns (2), stray points (1)")
+    result = run(monkeypatch, "complete", spoiled / "zeros.ply", "-o", tmp_path / "o.ply", *options)
+    (line,) = result.stderr.splitlines()
+    assert line.startswith(f"{start}{spoiled / 'zeros.ply'}: {dropped}90 points")

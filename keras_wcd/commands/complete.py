@@ -2,6 +2,7 @@
 
 import pathlib
 import sys
+import warnings
 
 import click
 
@@ -28,6 +29,7 @@ PATH = click.Path(path_type=pathlib.Path)
 )
 @click.option("--box", type=PATH, hidden=True)
 @click.option("--dataset", help="Array of an npz or h5 file that holds several.")
+@click.option("--clean", is_flag=True, help="Drop no-returns, stray points and floors before the scan is completed.")
 @click.option("--html", type=PATH, help="Page with a view one can turn; a folder where SCAN is one.")
 @click.option("--picture", type=PATH, help="PNG of scan and completion; a folder where SCAN is one.")
 @click.option("--format", "suffix", help="Extension of a folder's results.  [default: that of each scan]")
@@ -44,7 +46,7 @@ def complete(scan, output, model, normalize, html, picture, suffix, overwrite, b
         return
     if suffix or overwrite:
         raise click.UsageError("--format and --overwrite go with a folder of scans")
-    from keras_wcd.complete import complete_file, output_path, write_views
+    from keras_wcd.complete import ArtifactWarning, complete_file, output_path, write_views
 
     for view, end in ((html, ".html"), (picture, ".png")):
         if view and view.suffix.lower() != end and str(view) != "-":
@@ -52,13 +54,16 @@ def complete(scan, output, model, normalize, html, picture, suffix, overwrite, b
     for path in filter(None, (output_path(scan, output), html, picture)):
         writable(path)
     _load(model)
-    done = complete_file(model, scan, output, **settings)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ArtifactWarning)
+        done = complete_file(model, scan, output, **settings)
+    _say(scan, done.artifacts, settings["clean"])
     write_views(done, scan.name, html, picture)
     click.echo(f"{done.path}: {len(done.cloud)} points")
 
 
 def _folder(model, scans, output, html, picture, **settings):
-    from keras_wcd.complete import complete_folder, write_views
+    from keras_wcd.complete import ArtifactWarning, complete_folder, write_views
 
     def views(name, done):
         pages = [folder and _file(folder / name.with_name(name.name + end)) for folder, end in targets]
@@ -71,15 +76,31 @@ def _folder(model, scans, output, html, picture, **settings):
     for folder in filter(None, (output, html, picture)):
         writable(folder, folder=True)
     _load(model)
-    found = complete_folder(model, scans, output, each=views, **settings)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ArtifactWarning)
+        found = complete_folder(model, scans, output, each=views, **settings)
+    for scan, artifacts in found.artifacts.items():
+        _say(scan, artifacts, settings["clean"])
     for error in found.failed.values():
         click.echo(f"Error: {error.splitlines()[0]}", err=True)
     if found.passed_over:
         click.echo(f"Passed over, being no scans: {found.in_words()}", err=True)
+    if found.artifacts:
+        kinds = ", ".join(f"{kind} ({count})" for kind, count in found.kinds().items())
+        what = "were cleaned" if settings["clean"] else "hold more than the object (--clean drops it)"
+        click.echo(f"{len(found.artifacts)} of the scans {what}: {kinds}", err=True)
     skipped = f", {len(found.skipped)} there already (--overwrite completes them again)" if found.skipped else ""
     click.echo(f"{output}: {len(found.written)} completed{skipped}, {len(found.failed)} failed")
     if found.failed:
         sys.exit(2)
+
+
+def _say(scan, artifacts, clean):
+    """A line on the artifacts of a scan, where it has any."""
+    from keras_wcd.complete import in_words
+
+    if artifacts:
+        click.echo(("" if clean else "Warning: ") + in_words(scan, artifacts, clean=clean), err=True)
 
 
 def _load(model):
