@@ -1,3 +1,5 @@
+from .artifacts import Artifact as Artifact
+from .artifacts import find_artifacts as find_artifacts
 from .augment import Augment as Augment
 from .contract import PairDataset as PairDataset
 from .contract import Sample as Sample
