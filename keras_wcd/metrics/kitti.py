@@ -60,7 +60,7 @@ def mmd(completed: np.ndarray, cars: Sequence[np.ndarray]) -> float:
 
 
 def consistency(sequence: Sequence[np.ndarray]) -> float:
-    r"""How little the completions of one car change from frame to frame: the mean CD-L2 x 1000 of neighbours.
+    r"""How little the completions of one car change from frame to frame: the mean CD-L2 x 1000 of neighbors.
 
     $$\frac{1000}{T - 1} \sum_t \left( \operatorname{mean}_{x \in X_t} d(x, X_{t+1})^2
       + \operatorname{mean}_{x \in X_{t+1}} d(x, X_t)^2 \right)$$

@@ -151,6 +151,6 @@ def _part(x: Tensor, axis: int, start: int, stop: int) -> Tensor:
 
 
 def _pairs(x: Tensor, axis: int) -> Tensor:
-    """Sums of neighbouring planes along an axis."""
+    """Sums of neighboring planes along an axis."""
     size = x.shape[axis]
     return _part(x, axis, 0, size - 1) + _part(x, axis, 1, size)

@@ -1,4 +1,4 @@
-"""Both sides of a comparison of clouds: every point with its nearest neighbour in the other, padding set aside."""
+"""Both sides of a comparison of clouds: every point with its nearest neighbor in the other, padding set aside."""
 
 import dataclasses
 import math
@@ -12,11 +12,11 @@ from keras_wcd.types import Tensor
 
 @dataclasses.dataclass(frozen=True)
 class Side:
-    """The points of one cloud, matched to their nearest neighbours in the other.
+    """The points of one cloud, matched to their nearest neighbors in the other.
 
     Attributes:
         squared: Squared distances `(B, N)`.
-        index: Rows of the neighbours `(B, N)`.
+        index: Rows of the neighbors `(B, N)`.
         valid: Which points count `(B, N)`, or None for all.
         size: How many points count, `(B, 1)` or a number.
         other_size: How many points of the other cloud count, `(B, 1)` or a number.
@@ -92,7 +92,7 @@ def match(y_true: Tensor, y_pred: Tensor, *, pred: bool = True, true: bool = Tru
 
 
 def sharers(side: Side) -> Tensor:
-    """How many points have the same neighbour as each point, itself included: `(B, N)`, no gradient."""
+    """How many points have the same neighbor as each point, itself included: `(B, N)`, no gradient."""
     batch = ops.shape(side.index)[0]
     start = ops.expand_dims(ops.arange(batch, dtype="int32"), 1) * ops.cast(side.other_rows, "int32")
     row = ops.reshape(side.index + start, (-1,))

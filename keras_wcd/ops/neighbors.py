@@ -1,4 +1,4 @@
-"""Nearest neighbours: the one place where distances between clouds are computed."""
+"""Nearest neighbors: the one place where distances between clouds are computed."""
 
 from collections.abc import Callable
 from typing import Any
@@ -23,11 +23,11 @@ FAR = 1e18
 
 
 def nearest(x: Tensor, y: Tensor, *, method: str = "auto") -> tuple[Tensor, Tensor]:
-    r"""Squared distance of every point to its nearest neighbour in the other cloud, and the neighbour's index.
+    r"""Squared distance of every point to its nearest neighbor in the other cloud, and the neighbor's index.
 
     $$s_i = \min_j \lVert x_i - y_j \rVert^2$$
 
-    The search carries no gradient; $s$ is computed again from the neighbours by difference, so its gradient
+    The search carries no gradient; $s$ is computed again from the neighbors by difference, so its gradient
     costs O(N). Rows of `y` that hold NaN are padding and are never found.
 
     Args:
@@ -55,13 +55,13 @@ def nearest_both(x: Tensor, y: Tensor, *, method: str = "auto") -> tuple[Tensor,
 
 
 def knn(x: Tensor, y: Tensor, k: int, *, method: str = "auto") -> tuple[Tensor, Tensor]:
-    """The `k` nearest neighbours of every point, nearest first.
+    """The `k` nearest neighbors of every point, nearest first.
 
     Args:
         x: Query points `(B, N, 3)`.
         y: Points to find `(B, M, 3)`; rows holding NaN are padding. Where fewer than `k` rows are left, the
             nearest is repeated.
-        k: Neighbours per query, at most M.
+        k: Neighbors per query, at most M.
         method: As in `nearest`.
 
     Returns:
@@ -125,7 +125,7 @@ def as_pair(x: Tensor, y: Tensor, x_name: str = "x", y_name: str = "y") -> tuple
 
 
 def _search(x: Tensor, y: Tensor, k: int | None, method: str, both: bool = False) -> tuple[Tensor, ...]:
-    """Indices from x to y, and from y to x if `both`; of one neighbour, or of k on a last axis."""
+    """Indices from x to y, and from y to x if `both`; of one neighbor, or of k on a last axis."""
     if method not in METHODS:
         raise ValueError(f"method must be one of {METHODS}, got {method!r}")
     pairs = [(x, y), (y, x)] if both else [(x, y)]

@@ -1,7 +1,7 @@
 """Sampling, grouping and interpolation of clouds, with the meaning that pointnet2_ops gave them.
 
 The operations are those of PointNet++ (Qi et al., NeurIPS 2017); published networks are reproduced only if ties,
-padding and missing neighbours are treated as its released operators treat them, and each docstring says how.
+padding and missing neighbors are treated as its released operators treat them, and each docstring says how.
 """
 
 import functools
@@ -35,7 +35,7 @@ def farthest_point_sampling(
         points: Clouds `(B, N, 3)`.
         num_samples: Points to choose from each cloud, 1 to N.
         rule: `"standard"`, or `"pointnet2"`, which never chooses a point with squared norm <= 1e-3 (index 0
-            excepted): the behaviour of pointnet2_ops, on which most published networks were trained.
+            excepted): the behavior of pointnet2_ops, on which most published networks were trained.
         method: `"host"` runs NumPy on the CPU (not inside `jit_compile=True`), `"loop"` is a loop of the
             backend that runs anywhere and can be exported, `"auto"` takes the host where it can.
 

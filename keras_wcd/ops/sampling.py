@@ -20,7 +20,7 @@ def farthest_point_indices(points: np.ndarray, count: int, rule: str = "standard
         points: A cloud `(N, 3)`.
         count: Points to choose, 1 to N.
         rule: `"standard"`, or `"pointnet2"`, which never chooses a point with squared norm <= 1e-3 (index 0
-            excepted): the behaviour of pointnet2_ops, on which most published networks were trained.
+            excepted): the behavior of pointnet2_ops, on which most published networks were trained.
 
     Returns:
         Indices `(count,)`, int32.

@@ -55,7 +55,7 @@ class AdversarialTraining(keras.Model):
         super().__init__(**kwargs)
         self.generator, self.discriminator = generator, discriminator
         self.weight, self.clip = float(weight), clip
-        self._judgement = _SquaredError()
+        self._judgment = _SquaredError()
         # There is nothing to build besides; Keras saves the weights of built models only.
         self.built = generator.built and discriminator.built
         names = ("loss", "completion", "adversarial", "discriminator")
@@ -146,7 +146,7 @@ class AdversarialTraining(keras.Model):
     ) -> tuple[Tensor, Tensor]:
         """L and the mean of (D(G(P)) - 1)^2, a replica's share of both."""
         own = self.generator.compute_loss(partial, complete, stages, sample_weight=weights, training=training)
-        return own, self._judgement(1.0, self.discriminator(stages[-1], training=training), weights)
+        return own, self._judgment(1.0, self.discriminator(stages[-1], training=training), weights)
 
     def _discriminator_loss(self, complete: Tensor, made: Tensor, weights: Tensor | None, training: bool) -> Tensor:
         """L_D, a replica's share of it."""
@@ -155,8 +155,8 @@ class AdversarialTraining(keras.Model):
         shown = present * (ops.cast(ops.size(present), "float32") / ops.maximum(ops.sum(present), 1.0))
         shown = shown if weights is None else shown * ops.reshape(ops.cast(weights, "float32"), (-1,))
         return (
-            self._judgement(1.0, self.discriminator(real, training=training), shown)
-            + self._judgement(0.0, self.discriminator(made, training=training), weights)
+            self._judgment(1.0, self.discriminator(real, training=training), shown)
+            + self._judgment(0.0, self.discriminator(made, training=training), weights)
         ) / 2
 
     def _figures(
@@ -177,7 +177,7 @@ class _SquaredError(keras.losses.Loss):
     """Mean of (score - target)^2 over the scores of every cloud; a Keras loss, and as such divided among replicas."""
 
     def __init__(self):
-        super().__init__(name="judgement")
+        super().__init__(name="judgment")
 
     def __call__(self, target: float, scores: Tensor, sample_weight: Tensor | None = None) -> Tensor:
         """Scores `(B, ...)` -> the mean over clouds, weighted by `(B,)`."""

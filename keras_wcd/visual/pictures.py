@@ -64,7 +64,7 @@ def figure_png(figure: Figure, dpi: int = 110) -> bytes:
 
 
 def project(points: np.ndarray) -> np.ndarray:
-    """Points `(N, 3)`, y up, as seen by the camera `(N, 3)`: right, up, towards the eye."""
+    """Points `(N, 3)`, y up, as seen by the camera `(N, 3)`: right, up, toward the eye."""
     x, y, z = np.asarray(points, np.float64).T
     right = math.cos(TURN) * x - math.sin(TURN) * z
     away = math.sin(TURN) * x + math.cos(TURN) * z

@@ -30,7 +30,7 @@ class MeshFolder(Dataset):
         points: Points of the ground truth.
         seed: Of everything random.
         up: Axis of the meshes that points up, "y" or "z".
-        cache_dir: Folder to keep what was learnt of the meshes; None takes KERAS_WCD_CACHE, or else the platform's.
+        cache_dir: Folder to keep what was learned of the meshes; None takes KERAS_WCD_CACHE, or else the platform's.
         workers: Processes that read the meshes; None takes one for each core.
         cluster: Address of a Dask scheduler whose workers read them instead, as in `keras_wcd.parallel.run`.
 

@@ -62,7 +62,7 @@ def plan(index: int) -> tuple[str, str]:
 
 
 def shape(rng: np.random.Generator, category: str, kind: str) -> Mesh:
-    """A random mesh in the canonical frame: y up, front +x, centred, bounding-box diagonal 1."""
+    """A random mesh in the canonical frame: y up, front +x, centered, bounding-box diagonal 1."""
     mesh = join(SUBTYPES[category][kind](rng))
     vertices = mesh.vertices * np.exp(rng.normal(0, 0.06, 3))
     frame = Frame.of(vertices[np.unique(mesh.faces)])

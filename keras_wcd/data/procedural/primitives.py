@@ -66,7 +66,7 @@ def box(size: Numbers, center: Numbers = (0, 0, 0)) -> Mesh:
 def loft(rings: np.ndarray, *, closed: bool = True, caps: bool = True) -> Mesh:
     """The surface through rings of points `(S, K, 3)`, each joined to the next.
 
-    `closed` joins the last point of a ring to its first; `caps` closes both ends by fans from their centres.
+    `closed` joins the last point of a ring to its first; `caps` closes both ends by fans from their centers.
     """
     rings = np.asarray(rings, np.float64)
     sections, corners = rings.shape[:2]
@@ -140,7 +140,7 @@ def spindle(
     x: Numbers, height: Numbers, width: Numbers | None = None,
     y: Numbers | None = None, *, sides: int = 16, power: float = 2,
 ) -> Mesh:  # fmt: skip
-    """A body along the x axis: half height, half width and height of its centre at every x."""
+    """A body along the x axis: half height, half width and height of its center at every x."""
     widths, centers = height if width is None else width, np.zeros(len(x)) if y is None else y
     ring = squircle(sides, power)
     rings = [
