@@ -32,7 +32,7 @@ class FBNet(CompletionModel):
         samples: Points after each of the encoder's two poolings.
         width: Channels of the blocks' features; the encoder's are multiples of it.
         latent: Width of the coarse decoder.
-        neighbors: Neighbours per point.
+        neighbors: Neighbors per point.
         **kwargs: As of `CompletionModel`.
     """
 
@@ -104,7 +104,7 @@ class FBNet(CompletionModel):
         return table
 
     def adapt_official(self, weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Edges here run from a point to its neighbour, in the release the other way."""
+        """Edges here run from a point to its neighbor, in the release the other way."""
         first = {
             f"{module}.weight" for module, name in self.official_weights().items() if name and name.endswith("/edge")
         }

@@ -20,7 +20,7 @@ RADII = (0.2, 0.4)
 GROUPED = 32
 """Points of a ball."""
 ATTENDED = 16
-"""Neighbours that attention sees."""
+"""Neighbors that attention sees."""
 TAIL = 32
 """Channels of the noise that the displacements are made from."""
 POINT_SCALE = 0.01
@@ -191,7 +191,7 @@ def _group(points: Tensor, features: Tensor, count: int, radius: float, width: i
 
 
 def _attend(x: Tensor, points: Tensor, width: int, name: str) -> Tensor:
-    """The residual block of PMP-Net++: vector attention whose value is the point's own, not the neighbour's."""
+    """The residual block of PMP-Net++: vector attention whose value is the point's own, not the neighbor's."""
     index = Neighbors(ATTENDED)([points, points])
     offset = ops.expand_dims(points, 2) - GatherPoints()([points, index])
     start = keras.layers.Dense(width, name=f"{name}_start")(x)

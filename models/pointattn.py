@@ -24,7 +24,7 @@ PARTS = ("query", "key", "value")
 
 @keras.saving.register_keras_serializable("keras_wcd")
 class PointAttN(CompletionModel):
-    """Attention over whole clouds takes the place of neighbourhoods, from the encoder to the last refinement.
+    """Attention over whole clouds takes the place of neighborhoods, from the encoder to the last refinement.
 
     Weight-compatible with the released network. Stages: coarse `(B, num_coarse, 3)`, then the
     `num_merged` farthest points of partial and coarse cloud together, refined to `up_factors[0]` times as many

@@ -19,9 +19,9 @@ from keras_wcd.types import Tensor
 GROUPER = (32, 64, 64, 128)
 """Channels of the four edge convolutions that make the proxies."""
 GROUP = 16
-"""Neighbours of an edge convolution."""
+"""Neighbors of an edge convolution."""
 NEAREST = 8
-"""Neighbours that the first blocks of the transformer look at."""
+"""Neighbors that the first blocks of the transformer look at."""
 SLOPE = 0.2
 """Slope of the leaky ReLU below zero."""
 DEVIATION = 0.02
@@ -196,7 +196,7 @@ def _grouper(partial: Tensor, centers: tuple[int, ...]) -> tuple[Tensor, Tensor]
 
 
 def _encoder_block(x: Tensor, heads: int, name: str, near: Tensor | None) -> Tensor:
-    """Self-attention and a small network, each added to its input; `near` adds the neighbours' branch."""
+    """Self-attention and a small network, each added to its input; `near` adds the neighbors' branch."""
     x = x + _self_attention(_norm(x, f"{name}_norm_1"), heads, name, near)
     return _with_mlp(x, name)
 

@@ -73,7 +73,7 @@ class SeedFormer(CompletionModel):
         attention: Channels inside every attention.
         num_coarse: Points that the first up layer starts from.
         patches: Points of the encoder's two levels.
-        neighbors: Neighbours in every attention.
+        neighbors: Neighbors in every attention.
         seed_factor: Seeds of each of the encoder's last points.
         **kwargs: As of `CompletionModel`.
     """

@@ -47,7 +47,7 @@ class SnowflakeNet(CompletionModel):
         num_seeds: Points of the first cloud.
         num_coarse: Points that the first deconvolution starts from.
         patches: Points of the encoder's two levels.
-        neighbors: Neighbours in every attention.
+        neighbors: Neighbors in every attention.
         **kwargs: As of `CompletionModel`.
     """
 
@@ -105,7 +105,7 @@ class SnowflakeNet(CompletionModel):
 
 
 def skip_transformer(points: Tensor, key: Tensor, query: Tensor, attention: int, neighbors: int, name: str) -> Tensor:
-    """What the features `(B, N, C)` of a step make of those of the step before, by attention among neighbours."""
+    """What the features `(B, N, C)` of a step make of those of the step before, by attention among neighbors."""
     own = residual_mlp([key, query], query.shape[-1], query.shape[-1], f"{name}_own")
     query, key, value = (
         keras.layers.Dense(attention, name=f"{name}_{part}")(x)

@@ -12,7 +12,7 @@ from keras_wcd.types import Tensor
 
 @keras.saving.register_keras_serializable("keras_wcd")
 class EdgeDense(keras.layers.Layer):
-    r"""A dense layer of the edges from points to their neighbours, as in DGCNN (Wang et al., TOG 2019).
+    r"""A dense layer of the edges from points to their neighbors, as in DGCNN (Wang et al., TOG 2019).
 
     $$[x_k - q, q] \begin{pmatrix} W_1 \\ W_2 \end{pmatrix} + b = (x W_1)_k + q (W_2 - W_1) + b$$
 
@@ -37,7 +37,7 @@ class EdgeDense(keras.layers.Layer):
             self.bias = self.add_weight(name="bias", shape=(self.units,), initializer="zeros")
 
     def call(self, inputs: Sequence[Tensor]) -> Tensor:
-        """Indices `(B, S, K)`, features `(B, S, C)` of points, `(B, N, C)` of neighbours -> `(B, S, K, units)`."""
+        """Indices `(B, S, K)`, features `(B, S, C)` of points, `(B, N, C)` of neighbors -> `(B, S, K, units)`."""
         index, queries, features = inputs
         half = queries.shape[-1]
         there, here = self.kernel[:half], self.kernel[half:] - self.kernel[:half]

@@ -17,7 +17,7 @@ from keras_wcd.models.layers.vector_attention import (
 from keras_wcd.types import Tensor
 
 GROUP = 16
-"""Neighbours of the set abstractions."""
+"""Neighbors of the set abstractions."""
 
 
 def farthest(points: Tensor, count: int, name: str) -> Tensor:
@@ -47,7 +47,7 @@ def point_transformer(
 ) -> Tensor:
     """A residual block of attention among the nearest points: features `(B, N, C)` -> `(B, N, C)`.
 
-    With `own_value` the value is that of the point itself and not its neighbour's, as SnowflakeNet has it.
+    With `own_value` the value is that of the point itself and not its neighbor's, as SnowflakeNet has it.
     """
     start = keras.layers.Dense(attention, name=f"{name}_start")(x)
     query, key, value = (keras.layers.Dense(attention, name=f"{name}_{p}")(start) for p in ("query", "key", "value"))
@@ -67,7 +67,7 @@ def point_encoder(
         patches: Points of the two levels.
         width: Channels of the first level; the second has twice as many.
         latent: Length L of the code.
-        attention: Channels of the attention, and neighbours.
+        attention: Channels of the attention, and neighbors.
         own_value: As of `point_transformer`.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Vector attention: attention among neighbouring points with one weight per channel, and blocks made of it."""
+"""Vector attention: attention among neighboring points with one weight per channel, and blocks made of it."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,7 +17,7 @@ WIDENING = 4
 
 @keras.saving.register_keras_serializable("keras_wcd")
 class VectorAttention(keras.layers.Layer):
-    r"""Vector attention over the K neighbours of each point (Point Transformer, Zhao et al., ICCV 2021).
+    r"""Vector attention over the K neighbors of each point (Point Transformer, Zhao et al., ICCV 2021).
 
     $$y_i = \sum_j w_{ij} \odot (v_j + e_{ij}), \qquad w_{ij} = \operatorname{softmax}_j A(q_i - k_j + e_{ij}),
     \qquad e_{ij} = P(p_i - p_j)$$
