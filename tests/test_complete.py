@@ -62,6 +62,14 @@ def test_an_explicit_suffix_or_folder_says_where(tmp_path, scan):
     assert complete_file(echo, tmp_path / "s.pcd", tmp_path / "d").path == tmp_path / "d" / "s.pcd"
 
 
+def test_a_row_of_several_clouds_is_completed(tmp_path, scan):
+    np.save(tmp_path / "many.npy", np.stack([scan, scan + 5, scan - 2]))
+    done = complete_file(echo, tmp_path / "many.npy", tmp_path / "out.npy", index=1)
+    np.testing.assert_allclose(done.completed, scan + 5, rtol=1e-6)
+    with pytest.raises(ValueError, match="index"):
+        complete_file(echo, tmp_path / "many.npy", tmp_path / "out.npy")
+
+
 @pytest.mark.parametrize("dtype", ["int32", "int64", "float64"])
 @pytest.mark.parametrize("up", ["x", "y", "z"])
 def test_whole_numbers_and_doubles_come_back_in_float64(dtype, up):
@@ -143,7 +151,7 @@ def test_the_former_name_of_the_kitti_box_is_taken_with_a_warning(tmp_path, scan
 
 
 @pytest.mark.parametrize("suffix", [".ply", ".pcd", ".npz", ".h5", ".csv"])
-def test_kept_points_keep_their_colors_and_completed_ones_are_grey(tmp_path, scan, suffix):
+def test_kept_points_keep_their_colors_and_completed_ones_are_gray(tmp_path, scan, suffix):
     colors = np.random.default_rng(1).integers(0, 256, scan.shape).astype(np.uint8)
     write_cloud(tmp_path / f"s{suffix}", Cloud(scan, colors, scan))
     complete_file(echo, tmp_path / f"s{suffix}", tmp_path / "o", keep_partial=True)

@@ -38,7 +38,7 @@ def file(model, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def scan():
-    """A cloud of 40 points in millimetres, far from the origin."""
+    """A cloud of 40 points in millimeters, far from the origin."""
     return 500 * export_models.clouds(1, 40)[0].astype(np.float64) + [1000, -2000, 300]
 
 

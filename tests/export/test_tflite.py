@@ -100,7 +100,7 @@ def test_names_a_compiled_loss(tmp_path, loss, expected):
 
 
 @pytest.mark.parametrize("quantization", [None, "float16", "dynamic"])
-def test_a_loop_of_farthest_points_and_a_neighbour_search_are_builtin(tmp_path, quantization):
+def test_a_loop_of_farthest_points_and_a_neighbor_search_are_builtin(tmp_path, quantization):
     model = export_models.Grouping()
     path = export.to_tflite(model, tmp_path / "m.tflite", quantization, num_points=POINTS)
     assert {"WHILE", "GATHER", "TOPK_V2", "GELU"} <= set(export.operators(path))

@@ -41,7 +41,7 @@ class Farthest(layers.Layer):
 
 
 class Grouping(keras.Model):
-    """Farthest points moved by what the library's own neighbour search finds around them."""
+    """Farthest points moved by what the library's own neighbor search finds around them."""
 
     def __init__(self):
         super().__init__(name="grouping")

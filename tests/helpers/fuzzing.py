@@ -65,7 +65,7 @@ def plys():
 
 
 def pcds():
-    """Fields that are no cloud's, counts, packed colours of every type."""
+    """Fields that are no cloud's, counts, packed colors of every type."""
     rows = np.zeros(16, [("f", "<f4", (5,)), ("rgba", "<u4"), ("z", "<f8"), ("y", "<f4"), ("x", "<f4"), ("l", "<i2")])
     head = b"VERSION .7\nFIELDS f rgba z y x l\nSIZE 4 4 8 4 4 2\nTYPE F U F F F I\nCOUNT 5 1 1 1 1 1\n"
     size = b"WIDTH 4\nHEIGHT 4\nVIEWPOINT 0 0 0 1 0 0 0\n"

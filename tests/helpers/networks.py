@@ -66,7 +66,7 @@ PARAMETERS = {
     "pmpnet": 5_435_739 - 18,
     "pmpnetplus": 5_888_475 - 18,
     "pointattn": 36_662_793,
-    # Less those of the neighbours' branches that every block but the first stores and never uses.
+    # Less those of the neighbors' branches that every block but the first stores and never uses.
     "pointr": 42_498_054 - 11_221_248,
     "pointr_s55": 42_104_454 - 11_221_248,
     # Less 3200 of the encoder's normalizations that both networks store and never use.

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.backend
 
 @keras.saving.register_keras_serializable("tests")
 class Toy(CompletionModel):
-    """The first 8 and the first `fine` points of the input, moved by a learnt vector."""
+    """The first 8 and the first `fine` points of the input, moved by a learned vector."""
 
     def __init__(self, fine=32, **kwargs):
         inputs = keras.Input((None, 3))

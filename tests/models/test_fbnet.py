@@ -26,7 +26,7 @@ def official():
 
 
 def chosen_as_in_the_release(x, y, k, method=None):
-    """Neighbours as PyTorch's `topk` takes them, which is what decides between points that coincide."""
+    """Neighbors as PyTorch's `topk` takes them, which is what decides between points that coincide."""
     torch = pytest.importorskip("torch")
     x, y = torch.tensor(numpy(x)), torch.tensor(numpy(y))
     distance = (x**2).sum(-1)[:, :, None] + (y**2).sum(-1)[:, None] - 2 * x @ y.transpose(1, 2)
@@ -57,7 +57,7 @@ def test_every_block_equals_the_official_one_at_every_step(block, monkeypatch):
         found, features = model.get_layer(f"block_{block}")([keras.ops.convert_to_tensor(points), *before])
         recorded = arrays[f"out/t{step}_stage{block}"]
         distance = np.linalg.norm(numpy(found) - recorded, axis=-1)
-        # In float64 the official block has 0.1 % of the points beyond 1e-3: neighbours nearly equally far.
+        # In float64 the official block has 0.1 % of the points beyond 1e-3: neighbors nearly equally far.
         assert (distance > 1e-3).mean() < 0.003
         assert np.median(distance) < 3e-7
         stride = meta["arrays"][f"mid/up{block}_feat{tag}"]["flat_stride"]

@@ -10,7 +10,7 @@ from keras_wcd.losses import LandauCD
 from keras_wcd.models import BACKBONES
 
 pytestmark = pytest.mark.skipif(
-    keras.config.backend() != "tensorflow", reason="export is TensorFlow's, and one backend tells what is learnt"
+    keras.config.backend() != "tensorflow", reason="export is TensorFlow's, and one backend tells what is learned"
 )
 
 

@@ -52,7 +52,7 @@ def test_moves_and_scales_with_the_scan(pcn, points):
     np.testing.assert_allclose(moved, done * 25 + [10, -300, 7], atol=1e-4)
 
 
-def test_keeps_a_millimetre_at_a_million_metres(copy, points):
+def test_keeps_a_millimeter_at_a_million_meters(copy, points):
     far = points * 0.01 + [4e6, 5e5, 100]
     done = copy.complete(far)
     assert done.dtype == np.float64

@@ -1,6 +1,6 @@
 """SeedFormer and SnowflakeNet against the recorded outputs of the official networks.
 
-Both pick farthest points and nearest neighbours of points that they made themselves, and rounding turns such
+Both pick farthest points and nearest neighbors of points that they made themselves, and rounding turns such
 choices: the bounds are what the official network in float32 differs by from itself in float64, which the fixtures
 hold, three times over.
 """

@@ -1,4 +1,4 @@
-"""Nearest neighbours against naive loops, on every backend."""
+"""Nearest neighbors against naive loops, on every backend."""
 
 import keras
 import numpy as np

@@ -73,7 +73,7 @@ def test_balls_are_those_of_the_releases(recorded, radius, count, method):
     centers, points = recorded["ball/new_xyz"], recorded["ball/xyz"]
     got = naive.to_numpy(ball_query(centers, points, radius, count, method=method))[0]
     np.testing.assert_array_equal(got, recorded[f"ball/pointnet2_ops_r{radius}_k{count}"])
-    # The TensorFlow release leaves empty balls uninitialised.
+    # The TensorFlow release leaves empty balls uninitialized.
     hit = recorded[f"ball/tf_cnt_r{radius}_k{count}"] > 0
     np.testing.assert_array_equal(got[hit], recorded[f"ball/tf_r{radius}_k{count}"][hit])
 

@@ -99,7 +99,7 @@ def test_one_seed_gives_one_network(key):
 
 @pytest.mark.parametrize("key", sorted(BACKBONES))
 @pytest.mark.parametrize("seed", range(3))
-def test_first_predictions_lie_where_every_loss_pulls_towards_the_truth(key, seed):
+def test_first_predictions_lie_where_every_loss_pulls_toward_the_truth(key, seed):
     scans = np.random.default_rng(seed).uniform(-0.3, 0.3, (4, SMALL[key]["num_input"], 3)).astype("float32")
     predicted = numpy(drawn(key, seed)(scans, training=True)[-1])
     if key == "pointr":  # Its cloud ends with the scan itself.
