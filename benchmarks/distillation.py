@@ -1,7 +1,7 @@
 """How the ranking of distillation moves with its choices, and what the search costs: python benchmarks/distillation.py
 
 Prints, for each setting, the families in the order of their objective, then the parameters found at the defaults with
-both shifts, then the time of a search and the ratio of a plain Python loop over the same grid to the vectorised search.
+both shifts, then the time of a search and the ratio of a plain Python loop over the same grid to the vectorized search.
 """
 
 import os
