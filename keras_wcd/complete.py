@@ -44,6 +44,7 @@ class Settings:
             (`keras_wcd.data.datasets.kitti_boxes`), whose z is up, and put back; `normalize` and `up` are not used
             then.
         dataset: The array of an npz or h5 file.
+        index: The row of an array `(B, N, 3)` of an npy, npz or h5 file.
         clean: Drop what `keras_wcd.data.artifacts.find_artifacts` finds before the scan is completed; otherwise there
             is a warning of it.
     """
@@ -53,6 +54,7 @@ class Settings:
     keep_partial: bool = False
     kitti_box: str | os.PathLike | None = None
     dataset: str | None = None
+    index: int | None = None
     clean: bool = False
     box: InitVar[str | os.PathLike | None] = None
 
@@ -318,7 +320,7 @@ def output_path(scan: Path, output: str | os.PathLike) -> Path:
 
 
 def _complete_file(model: object, scan: Path, path: Path, settings: Settings) -> Completion:
-    cloud = read_cloud(scan, dataset=settings.dataset, prefer=PARTIAL)
+    cloud = read_cloud(scan, dataset=settings.dataset, index=settings.index, prefer=PARTIAL)
     corners = None if settings.kitti_box is None else read_box(_beside(settings.kitti_box, scan))
     artifacts = tuple(find_artifacts(cloud.points))
     if settings.clean:
