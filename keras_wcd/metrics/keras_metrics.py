@@ -147,9 +147,10 @@ class EMD(AbstractCloudMetric):
 
     $$\min_{P} \sum_{ij} P_{ij} \lVert x_i - y_j \rVert, \qquad P 1 = 1/N, \; P^\top 1 = 1/M$$
 
-    Exact by assignment for clouds of one size up to `exact_points`; beyond that, or for other sizes, the cost of
-    the transport that Sinkhorn's iteration finds, an upper bound within a few per cent. Computed on the host, so
-    not under `jit_compile=True`.
+    Exact by assignment for clouds of one size up to `exact_points`, and for others whose sizes have a common multiple
+    up to it. Beyond that the cost of a transport that `keras_wcd.ops.transport` proves to be at most 1 % dearer than
+    the cheapest, and never cheaper: 1 to 3 seconds of one core for a pair of 3000 points, 15 to 45 for 16384, in memory
+    that does not grow with the pairs. Computed on the host, so not under `jit_compile=True`.
 
     Args:
         exact_points: Largest cloud that is assigned exactly; the time grows with the cube of its size.
