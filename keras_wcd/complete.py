@@ -243,7 +243,7 @@ def complete_points(
 
 
 def merged(scan: Cloud, completed: np.ndarray) -> Cloud:
-    """The scan's points, then the completed ones `(M, 3)`, grey where the scan has colors; normals are left out."""
+    """The scan's points, then the completed ones `(M, 3)`, gray where the scan has colors; normals are left out."""
     colors = None
     if scan.colors is not None:
         colors = np.concatenate([scan.colors, np.full((len(completed), 3), NEUTRAL, np.uint8)])

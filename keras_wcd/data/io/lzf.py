@@ -1,4 +1,4 @@
-"""LZF, the compression of binary_compressed PCD files: blocks of literals and of references backwards."""
+"""LZF, the compression of binary_compressed PCD files: blocks of literals and of references backward."""
 
 from keras_wcd.data.io.limits import FormatError
 

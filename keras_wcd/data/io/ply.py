@@ -61,7 +61,7 @@ def read(path: Path) -> tuple[Cloud, np.ndarray]:
 
 
 def write(file: BinaryIO, cloud: Cloud, encoding: str) -> None:
-    """Write the points of a cloud as vertices, with their normals and colours where there are any."""
+    """Write the points of a cloud as vertices, with their normals and colors where there are any."""
     columns = columns_of(cloud)
     form = "ascii" if encoding == "ascii" else "binary_little_endian"
     kinds = {np.dtype(np.uint8): "uchar", np.dtype(np.float32): "float", np.dtype(np.float64): "double"}

@@ -216,11 +216,11 @@ ORDERS = {
 }
 
 
-@pytest.mark.parametrize("kind", ["metres", "whole numbers", "far from the origin"])
+@pytest.mark.parametrize("kind", ["meters", "whole numbers", "far from the origin"])
 @pytest.mark.parametrize("name", ORDERS)
 def test_a_wrong_byte_order_is_told(tmp_path, name, kind):
     points = np.random.default_rng(0).normal(size=(200, 3)).astype("<f4")
-    points = {"metres": points, "whole numbers": np.rint(points * 9), "far from the origin": points + 1e5}[kind]
+    points = {"meters": points, "whole numbers": np.rint(points * 9), "far from the origin": points + 1e5}[kind]
     (tmp_path / name).write_bytes(ORDERS[name](points))
     with pytest.raises(ValueError, match=f"{name}: .* byte order"):
         read_points(tmp_path / name)

@@ -1,4 +1,4 @@
-"""Colours and normals beside the points, in every format that has a place for them."""
+"""Colors and normals beside the points, in every format that has a place for them."""
 
 import struct
 
@@ -34,7 +34,7 @@ def same(found, cloud):
 
 @pytest.mark.parametrize("fields", [("colors",), ("normals",), ("colors", "normals"), ()])
 @pytest.mark.parametrize(("extension", "encoding"), WAYS)
-def test_colours_and_normals_read_back_where_the_format_has_them(tmp_path, cloud, extension, encoding, fields):
+def test_colors_and_normals_read_back_where_the_format_has_them(tmp_path, cloud, extension, encoding, fields):
     cloud = cloud.without(*({"colors", "normals"} - set(fields)))
     write_cloud(tmp_path / f"c{extension}", cloud, encoding=encoding)
     found = read_cloud(tmp_path / f"c{extension}")
@@ -45,7 +45,7 @@ def test_colours_and_normals_read_back_where_the_format_has_them(tmp_path, cloud
 
 
 @pytest.mark.parametrize("extension", RICH)
-def test_rows_that_are_not_finite_take_their_colours_with_them(tmp_path, cloud, extension):
+def test_rows_that_are_not_finite_take_their_colors_with_them(tmp_path, cloud, extension):
     points = cloud.points.copy()
     points[3], points[50, 1] = np.nan, np.inf
     write_cloud(tmp_path / f"c{extension}", Cloud(points, cloud.colors, cloud.normals))
@@ -57,7 +57,7 @@ def test_rows_that_are_not_finite_take_their_colours_with_them(tmp_path, cloud, 
     [("F", 4, "<f4"), ("U", 4, "<u4"), ("I", 4, "<i4"), ("F", 8, "<f8")],
 )
 @pytest.mark.parametrize("encoding", ["ascii", "binary", "binary_compressed"])
-def test_packed_colours_of_a_pcd_in_every_type(tmp_path, encoding, kind, size, pack):
+def test_packed_colors_of_a_pcd_in_every_type(tmp_path, encoding, kind, size, pack):
     bits = np.array([0x00FF8001, 0x000000FF, 0x00102030], np.uint32)
     packed = (bits.view("<f4") if kind == "F" else bits).astype(pack)
     rows = np.zeros(3, [("x", "<f4"), ("y", "<f4"), ("rgb", pack), ("z", "<f4")])
@@ -88,7 +88,7 @@ def test_packed_colours_of_a_pcd_in_every_type(tmp_path, encoding, kind, size, p
         (np.array([[np.nan, np.inf, 2]]), [0, 255, 2]),
     ],
 )
-def test_colours_of_any_kind_become_bytes(values, expected):
+def test_colors_of_any_kind_become_bytes(values, expected):
     assert as_colors(values).tolist() == [expected]
 
 
@@ -96,7 +96,7 @@ def test_colours_of_any_kind_become_bytes(values, expected):
     "header",
     ["x,y,z,r,g,b,a", "X Y Z Red Green Blue alpha", '"x";"y";"z";"diffuse_red";"diffuse_green";"diffuse_blue";"a"'],
 )
-def test_text_names_its_colours(tmp_path, header):
+def test_text_names_its_colors(tmp_path, header):
     (tmp_path / "c.txt").write_text(f"{header}\n1 2 3 10 20 30 1\n4 5 6 40 50 60 1\n")
     found = read_cloud(tmp_path / "c.txt")
     assert found.colors.tolist() == [[10, 20, 30], [40, 50, 60]]

@@ -85,7 +85,7 @@ def test_samples_meshes_in_every_format(tmp_path, extension):
     np.testing.assert_allclose(on_face, np.array([24, 12, 8]) / 44, atol=0.015)
 
 
-def test_pcd_fields_in_any_order_with_counts_and_organised_clouds(tmp_path, cloud):
+def test_pcd_fields_in_any_order_with_counts_and_organized_clouds(tmp_path, cloud):
     rows = np.zeros(
         256, [("n", "<f4", (33,)), ("z", "<f4"), ("rgb", "<u4"), ("x", "<f4"), ("_", "u1", (3,)), ("y", "<f4")]
     )

@@ -49,7 +49,7 @@ def put(tmp_path, name, content):
 
 
 @pytest.mark.parametrize("name", MESHES)
-def test_a_metre_far_north_is_sampled_in_its_detail(tmp_path, name):
+def test_a_meter_far_north_is_sampled_in_its_detail(tmp_path, name):
     points = read_points(put(tmp_path, name, MESHES[name](CORNERS.astype(float))), points=2000)
     assert points.dtype == np.float64
     assert len(np.unique(points[:, 1])) == 2000
@@ -78,7 +78,7 @@ def test_whole_numbers_beyond_24_bits_stay_exact(tmp_path, dtype):
 
 @pytest.mark.parametrize("kind", ["int", "uint"])
 @pytest.mark.parametrize("encoding", ["ascii", "binary_little_endian"])
-def test_millimetres_of_a_ply_and_a_pcd_stay_exact(tmp_path, kind, encoding):
+def test_millimeters_of_a_ply_and_a_pcd_stay_exact(tmp_path, kind, encoding):
     points = np.arange(30, dtype="<i4" if kind == "int" else "<u4").reshape(10, 3) + 2_000_000_001
     body = b"\n".join(b"%d %d %d" % tuple(p) for p in points) if encoding == "ascii" else points.tobytes()
     axes = "".join(f"property {kind} {axis}\n" for axis in "xyz")
