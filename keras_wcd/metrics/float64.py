@@ -30,7 +30,7 @@ def as_cloud(points: np.ndarray, name: str) -> np.ndarray:
 
 
 def nearest(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Distances `(N,)` from finite points `x` to their nearest neighbours in `y`, and the neighbours' rows."""
+    """Distances `(N,)` from finite points `x` to their nearest neighbors in `y`, and the neighbors' rows."""
     distance, index = KDTree(y).query(x)
     return distance, index.astype(np.int64)
 
@@ -80,7 +80,8 @@ def earth_movers_distance(true: np.ndarray, pred: np.ndarray, exact_points: int 
     size = math.lcm(len(true), len(pred))
     if size > exact_points:
         return transport_cost(pred, true).upper
-    cost = cdist(*(np.repeat(cloud, size // len(cloud), axis=0) for cloud in (pred, true)))
+    pred, true = (np.repeat(cloud, size // len(cloud), axis=0) for cloud in (pred, true))
+    cost = cdist(pred, true)
     return float(cost[linear_sum_assignment(cost)].mean())
 
 
