@@ -17,7 +17,7 @@ NEIGHBORS = 8
 STEPS = (0.05, 0.02, 0.008, 0.004)
 """Units in which the rounds count costs, as shares of the mean cost; later rounds take the last."""
 LIMIT = 64
-"""Units that a price may rise in a round, twice as many after each that did not do: what lies further needs new edges."""
+"""Units that a price may rise in a round, doubled where that did not do: what lies further needs new edges."""
 ROUNDS = 20
 """Most rounds of one level."""
 COARSE_TOLERANCE = 0.1
@@ -80,7 +80,7 @@ def _solve(x: Masses, y: Masses, tolerance: float) -> tuple[Bounds, np.ndarray]:
     """Bounds of the cost and the potential f of x `(N,)`."""
     mean, g = _first_guess(x, y)
     edges = _any_transport(x, y)
-    upper, lower, complete, limit = math.inf, 0.0, 0, LIMIT
+    f, upper, lower, complete, limit = np.zeros(len(x.points)), math.inf, 0.0, 0, LIMIT
     for number in range(ROUNDS):
         unit = STEPS[min(complete, len(STEPS) - 1)] * mean
         f, g, cheap = _price(x.points, y.points, g, unit)
