@@ -197,6 +197,7 @@ def _fit_plane(places: np.ndarray, thickness: float) -> tuple[np.ndarray, np.nda
     normals, a = normals[good] / lengths[good, None], a[good]
     near = np.abs(places @ normals.T - np.sum(a * normals, axis=1)) < thickness
     near = near[:, near.sum(axis=0).argmax()]
+    center, axes = np.zeros(3), np.eye(3)
     for _ in range(3):
         center = places[near].mean(axis=0)
         axes = np.linalg.svd(places[near] - center, full_matrices=False)[2].T
