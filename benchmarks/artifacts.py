@@ -47,14 +47,18 @@ def cluster(scan, rng):
 
 
 def plane(scan, rng, tilt=0.0, axis=1, width=6.0):
-    """A square a tenth below the scan, or behind it, half to twice as many points, noise of 0.003 diagonals."""
+    """A square 0.05 diagonals below or behind the scan, half to twice as many points, noise of 0.003 diagonals.
+
+    The gap is there because the views are from everywhere: of a floor without one, a view from below is a part.
+    """
     side, count = width * size(scan), rng.integers(len(scan) // 2, 2 * len(scan))
     square = rng.uniform(-side / 2, side / 2, (count, 3))
     square[:, axis] = rng.normal(0, 0.003 * size(scan), count)
     square = Rotation.from_euler("xz"[axis == 0], tilt, degrees=True).apply(square)
     normal = np.cross(*(square[1:3] - square[:1]))
     normal *= np.sign(normal[axis]) / np.linalg.norm(normal)
-    return scan, square + scan.mean(axis=0) + normal * ((scan - scan.mean(axis=0)) @ normal).min() * 1.1
+    lowest = ((scan - scan.mean(axis=0)) @ normal).min()
+    return scan, square + scan.mean(axis=0) + normal * (lowest - 0.05 * size(scan))
 
 
 INJECTED = {

@@ -162,10 +162,11 @@ def _plane(points: np.ndarray) -> tuple[np.ndarray, str] | None:
     if fitted is None:
         return None
     center, axes = fitted
-    turned = (sample - center) @ axes
-    close = turned[np.abs(turned[:, 2]) < FLAT * diagonal, 2]
+    turned, height = (sample - center) @ axes, (thin - center) @ axes[:, 2]
+    # One point a cell: of all points a small object's may be the most, and would be taken for the plane's noise.
+    close = height[np.abs(height) < FLAT * diagonal]
     middle = np.median(close)
-    thick = max(4 * 1.4826 * np.median(np.abs(close - middle)), 1e-3 * diagonal)
+    thick = max(5 * 1.4826 * np.median(np.abs(close - middle)), 1e-3 * diagonal)
     on = np.abs(turned[:, 2] - middle) < thick
     rest, floor = turned[~on], turned[on, :2]
     covered = len(np.unique(cell[on])) / len(thin)

@@ -100,6 +100,12 @@ def test_all_at_once_are_told_apart(scan):
     np.testing.assert_allclose(np.ptp(left, axis=0), np.ptp(scan, axis=0), rtol=0.15)
 
 
+def test_a_floor_of_few_points_under_a_flat_object_of_many_is_told_from_it(scan):
+    flat = (scan - scan.min(axis=0)) * (1, 0.1, 1) + (0, 0.1, 0)
+    (found,) = find_artifacts(np.concatenate([flat, square(15, 700)]))
+    assert found.indices.tolist() == list(range(2000, 2700))
+
+
 @pytest.mark.parametrize("far", [False, True])
 def test_scans_of_shapes_stay_silent(scans, far):
     for k, points in enumerate(scans.astype(np.float64)):
