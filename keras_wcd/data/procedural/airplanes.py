@@ -77,13 +77,13 @@ def _propeller(rng: Rng, x: float, y: float, z: float, radius: float) -> Mesh:
     """A spinner with blades that turn about the x axis."""
     count = rng.integers(2, 5)
     blade = box((radius, 0.008, radius * 0.14), (radius / 2, 0, 0))
-    disc = join(
+    disk = join(
         [
             around(turn(blade, "x", 30), count, rng.uniform(0, 360)),
             lathe([(0.018, -0.01), (0.016, 0.01), (0.003, 0.035)], 10),
         ]
     )
-    return move(turn(disc, "z", -90), x, y, z)
+    return move(turn(disk, "z", -90), x, y, z)
 
 
 def _gear(rng: Rng, y: float, track: float, *, tail_wheel: bool) -> list[Mesh]:
