@@ -45,7 +45,7 @@ REACH = 24
 TRIALS = 100
 """Planes through three places that are tried: a plane with half the area is missed once in a million scans."""
 FLAT = 0.015
-"""Half the thickness of what may belong to one plane, as a share of the diagonal; its own noise then decides."""
+"""Half the thickness that a plane has at most, as a share of the diagonal; five deviations of its noise are less."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,7 +170,7 @@ def _plane(points: np.ndarray) -> tuple[np.ndarray, str] | None:
     on = np.abs(turned[:, 2] - middle) < thick
     rest, floor = turned[~on], turned[on, :2]
     covered = len(np.unique(cell[on])) / len(thin)
-    if len(rest) < max(FEWEST, FEW * len(sample)) or covered < COVERED:
+    if thick > FLAT * diagonal or len(rest) < max(FEWEST, FEW * len(sample)) or covered < COVERED:
         return None
     group, counts = _groups(rest)
     rest = rest[(counts > FEW * len(rest))[group]]
