@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
-from shared import ORACLES
+from shared import recording
 
 from keras_wcd.data.resampling import fps_order, resample
 from keras_wcd.ops.sampling import NEAR_ORIGIN, farthest_point_indices
 
-ORACLE = ORACLES / "ops.npz"
+ORACLE = recording("ops.npz")
 
 
 def naive_fps(points, count, skip=None):
@@ -41,8 +41,6 @@ def test_pointnet2_rule_equals_a_naive_loop_that_skips_the_origin(cloud):
     ("key", "rule"), [("plain_argmax_lowest_index", "standard"), ("pointnet2_ops", "pointnet2"), ("tf", "standard")]
 )
 def test_fps_equals_the_official_operators_on_random_points(key, rule):
-    if not ORACLE.exists():
-        pytest.skip(f"no oracle at {ORACLE}")
     with np.load(ORACLE) as oracle:
         points, expected = oracle["fps/random/xyz"], oracle[f"fps/random/{key}"]
     # Past the last distinct place the operators repeat one point or another.

@@ -7,19 +7,17 @@ import keras
 import numpy as np
 import point_oracles as naive
 import pytest
-from shared import ORACLES
+from shared import recording
 
 from keras_wcd.ops import cubic_feature_sampling, gridding, gridding_reverse
 
-RECORDED = ORACLES / "ops.npz"
+RECORDED = recording("ops.npz")
 pytestmark = pytest.mark.backend
 SIZE = 8
 
 
 @pytest.fixture(scope="module")
 def recorded():
-    if not RECORDED.exists():
-        pytest.skip(f"no recorded results at {RECORDED}")
     with np.load(RECORDED) as file:
         return {key: file[key] for key in file.files}
 

@@ -6,15 +6,12 @@ import keras
 import numpy as np
 import point_oracles as naive
 import pytest
-from shared import ORACLES
+from shared import recording
 
 from keras_wcd.ops import ball_query, farthest_point_sampling, gather_points, knn, nearest, three_interpolate
 
-RECORDED = ORACLES / "ops.npz"
-pytestmark = [
-    pytest.mark.backend,
-    pytest.mark.skipif(not RECORDED.exists(), reason=f"no recorded results at {RECORDED}"),
-]
+RECORDED = recording("ops.npz")
+pytestmark = pytest.mark.backend
 
 
 @pytest.fixture(scope="module")
