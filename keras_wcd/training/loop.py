@@ -77,7 +77,7 @@ def fit(
     """
     _check_numbers(learning_rate, epochs=epochs, batch_size=batch_size)
     folder = None if output is None else _free(pathlib.Path(output), overwrite)
-    _check_size(dataset, batch_size, loss)
+    check_size(dataset, batch_size, loss)
     validation = dataset.to_tf_data("val", batch_size)
     train = dataset.to_tf_data("train", batch_size, augment=augment, seed=seed)
     # Where the network will want to see shapes.
@@ -121,7 +121,7 @@ def _free(folder: pathlib.Path, overwrite: bool) -> pathlib.Path:
     return folder
 
 
-def _check_size(dataset: Dataset, count: int, loss: keras.losses.Loss) -> None:
+def check_size(dataset: Dataset, count: int, loss: keras.losses.Loss) -> None:
     """Warn where the first shapes are of another size than the losses' constants are made for."""
     truths = (dataset.load("train", index).complete for index in range(min(count, dataset.size("train"))))
     # A truth that is not there, or not finite, is told of where batches are made of it.

@@ -1,11 +1,12 @@
 """How every network was trained where it was published, as data; the loss itself is the user's."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
+from keras_wcd.models.stages import TARGETS as TARGETS
 from keras_wcd.training.schedules import Constant, Exponential, Piecewise, Schedule, Staircase, WarmUp
 
-TARGETS = ("prefix", "whole", "random")
-"""Ground truth of a stage: its farthest points, as many as the stage has; all of it; random points, as many."""
 OPTIMIZERS = ("Adam", "AdamW")
 SOURCES = ("official", "ours")
 AUGMENTATIONS = ("duplicate", "mirror", "random_2048", "zero_pad")
@@ -34,7 +35,7 @@ class Recipe:
     """The training of one network.
 
     Attributes:
-        backbone: Key in `keras_wcd.models.BACKBONES`.
+        backbone: Key in `keras_wcd.models.NETWORKS`.
         schedule: Learning rate by epoch.
         stages: Supervised outputs, in the network's order.
         batch_size: Clouds in a step.
@@ -44,11 +45,18 @@ class Recipe:
         loss_scale: What the authors multiplied the sum of all terms by.
         partial_matching: Whether a one-sided term ties the last stage to the partial cloud.
         extra_terms: Further terms of the authors' loss, in words.
+        repulsion: Weight of the `repulsion` of the stage "coarse".
+        adversarial: Whether a discriminator is trained beside the network, as `AdversarialTraining` does it.
+        network: Arguments of the network.
         optimizer: One of `OPTIMIZERS`.
         beta_1: Of the optimizer.
         beta_2: Of the optimizer.
         epsilon: Of the optimizer; PyTorch's and TensorFlow 1's value, Keras's default is 1e-7.
         weight_decay: Decoupled, AdamW's.
+        decay_vectors: Whether biases and other vectors decay as well.
+        restart: Whether the optimizer is made anew, its averages at zero, wherever the learning rate changes.
+        ema: Share that the average of the weights over steps keeps of itself at a step, where the averaged network is
+            validated and kept; 0 averages nothing.
         clip_norm: Largest norm of the whole gradient, or None.
         batch_norm: Share of a new batch in batch normalization's averages by epoch (PyTorch's momentum), where it
             is scheduled; otherwise it is 0.1.
@@ -67,11 +75,17 @@ class Recipe:
     loss_scale: float = 1.0
     partial_matching: bool = False
     extra_terms: tuple[str, ...] = ()
+    repulsion: float = 0.0
+    adversarial: bool = False
+    network: Mapping[str, Any] = field(default_factory=dict)
     optimizer: str = "Adam"
     beta_1: float = 0.9
     beta_2: float = 0.999
     epsilon: float = 1e-8
     weight_decay: float = 0.0
+    decay_vectors: bool = True
+    restart: bool = False
+    ema: float = 0.0
     clip_norm: float | None = None
     batch_norm: Schedule | None = None
     augmentation: tuple[str, ...] = ()
@@ -100,9 +114,9 @@ def _rising(*starts: int) -> Piecewise:
     return Piecewise((0.01, 0.1, 0.5, 1.0), starts)
 
 
-_POINTR_RUNNER = {"clip_norm": 10.0, "augmentation": ("zero_pad", "mirror")}
+_POINTR_RUNNER: dict[str, Any] = {"clip_norm": 10.0, "augmentation": ("zero_pad", "mirror")}
 """What every network trained in PoinTr's repository shares."""
-_HALVED = {"factor": 0.5, "every": 50}
+_HALVED: dict[str, Any] = {"factor": 0.5, "every": 50}
 
 RECIPES: dict[str, Recipe] = {
     "foldingnet": Recipe(
@@ -143,7 +157,7 @@ RECIPES: dict[str, Recipe] = {
         batch_size=32,
         epochs=150,
         published_loss="CD-L2",
-        note="The optimizer is made anew, its averages at zero, wherever the learning rate changes.",
+        restart=True,
     ),
     "grnet": Recipe(
         "grnet",
@@ -171,6 +185,7 @@ RECIPES: dict[str, Recipe] = {
             "D itself: mean (D(truth) - 1)^2 / 2 + mean D(fine)^2 / 2, Adam 5e-5 with beta_1 0.5, weights clipped to "
             "0.01 either way",
         ),
+        adversarial=True,
         note="The released schedule of the fine stage counts the steps of both optimizers, two per batch; here they "
         "are batches. Augmentation and decay of the learning rate are there and off by default.",
     ),
@@ -178,8 +193,8 @@ RECIPES: dict[str, Recipe] = {
         "nsfa",
         schedule=Constant(1e-4),
         stages=(
-            Stage("coarse_highres", 0.5, "whole"),
             Stage("coarse", 1.0, "whole"),
+            Stage("coarse_highres", 0.5, "whole"),
             Stage("fine", _rising(10000, 20000, 50000), "whole"),
         ),
         batch_size=8,
@@ -189,6 +204,7 @@ RECIPES: dict[str, Recipe] = {
             "0.2 times the repulsion of the coarse stage: mean of 0.07 - d exp(-d^2 / 0.03^2) over the 4 nearest of "
             "up to 20 points within 0.07",
         ),
+        repulsion=0.2,
     ),
     "fbnet": Recipe(
         "fbnet",
@@ -208,6 +224,8 @@ RECIPES: dict[str, Recipe] = {
         epochs=400,
         published_loss="CD-L2",
         extra_terms=("0.01 / 3 times the sum of squared displacements over steps, clouds and points",),
+        # The network's cost is a mean over the batch's 16 clouds of 2048 points.
+        network={"moving_weight": 0.01 / 3 * 16 * 2048},
         augmentation=("random_2048", "mirror"),
         note="The learning rate rises again after epoch 250, as released. The partial cloud is first filled up to "
         "16384 points with its own.",
@@ -221,8 +239,8 @@ RECIPES: dict[str, Recipe] = {
         optimizer="AdamW",
         weight_decay=5e-4,
         batch_norm=Exponential(0.9, 0.5, 21, floor=0.01),
+        decay_vectors=False,
         **_POINTR_RUNNER,
-        note="Biases and other vectors do not decay.",
     ),
     "snowflakenet": Recipe(
         "snowflakenet",
@@ -264,7 +282,7 @@ SHAPENET55_RECIPES: dict[str, Recipe] = {
         batch_size=96,
         epochs=200,
         augmentation=(),
-        note="Biases and other vectors do not decay. Partial clouds are cut while training: 2048 to 6144 of 8192 "
+        note="Partial clouds are cut while training: 2048 to 6144 of 8192 "
         "points around a random direction are left out, of the rest the 2048 farthest are taken.",
     ),
     "snowflakenet": replace(

@@ -100,3 +100,25 @@ class WarmUp(Schedule):
         if epoch < self.epochs:
             return self.after(0) * (epoch + 1) / self.epochs
         return self.after(epoch - self.epochs)
+
+
+@dataclass(frozen=True)
+class Stretched(Schedule):
+    r"""$a_{e f}$ of another schedule a: the whole of it in a shorter run.
+
+    Attributes:
+        factor: Its epochs f that pass in one.
+        of: The schedule a.
+    """
+
+    factor: float
+    of: Schedule
+
+    def __call__(self, epoch: float) -> float:
+        return self.of(epoch * self.factor)
+
+
+SCHEDULES: dict[str, type[Schedule]] = {
+    kind.__name__: kind for kind in (Constant, Staircase, Exponential, Piecewise, WarmUp, Stretched)
+}
+"""Schedules by the names that files of recipes give them."""

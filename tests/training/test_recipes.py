@@ -6,12 +6,21 @@ import math
 
 import numpy as np
 import pytest
-from shared import ORACLES
+from shared import recording
 
 from keras_wcd.models import BACKBONES
-from keras_wcd.training import RECIPES, Recipe
+from keras_wcd.training import RECIPES, Recipe, schedules
 from keras_wcd.training.recipes import AUGMENTATIONS, OPTIMIZERS, SHAPENET55_RECIPES, SOURCES, TARGETS
-from keras_wcd.training.schedules import Constant, Exponential, Piecewise, Schedule, Staircase, WarmUp
+from keras_wcd.training.schedules import (
+    SCHEDULES,
+    Constant,
+    Exponential,
+    Piecewise,
+    Schedule,
+    Staircase,
+    Stretched,
+    WarmUp,
+)
 
 NAMES = [
     *("foldingnet", "pcn", "topnet", "atlasnet", "grnet", "crn", "nsfa", "fbnet"),
@@ -120,13 +129,12 @@ def test_fields_have_values_from_their_tables(name):
 
 @pytest.mark.parametrize("key", [name for name in NAMES if name != "nsfa"] + ["nsfa_rfa", "nsfa_glfa"])
 def test_stages_are_outputs_of_the_official_network(key):
-    path = ORACLES / f"{key}.npz"
-    if not path.is_file():
-        pytest.skip(f"the recorded outputs of the official networks are not at {ORACLES}")
-    with np.load(path) as data:
+    with np.load(recording(f"{key}.npz")) as data:
         keys = [k.removeprefix("out/").removesuffix("_final") for k in data.files if k.startswith("out/")]
-    # FBNet's last output is recorded twice, AtlasNet's in both of its modes.
+    # FBNet's last output is recorded twice, AtlasNet's in both of its modes; NSFA's selected points stand after the
+    # dense cloud that they are selected from, and before it among the outputs of the network.
     keys = ["points"] if key == "atlasnet" else keys
+    keys = ["coarse", "coarse_highres", "fine"] if key.startswith("nsfa") and len(keys) == 3 else keys
     stages = [stage.name for stage in RECIPES[key.partition("_")[0]].stages]
     assert [k for k in keys if k in stages] == stages
 
@@ -136,6 +144,15 @@ def test_there_is_one_stage_weight_for_every_output_of_the_network(name):
     model = BACKBONES[name]()
     model.stage_weights = RECIPES[name].stage_weights()
     assert model.stage_weights == RECIPES[name].stage_weights()
+
+
+def test_half_the_weight_of_nsfa_is_that_of_its_dense_cloud():
+    model = BACKBONES["nsfa"]()
+    by_size = {outputs.shape[1]: w for outputs, w in zip(model.outputs, RECIPES["nsfa"].stage_weights(), strict=True)}
+    # The dense cloud has 8 points for each of the 2048 of the input, and so has the answer: it comes last.
+    assert [w for size, w in by_size.items() if size == 4096] == [1.0]
+    assert [outputs.shape[1] for outputs in model.outputs] == [4096, 16384, 16384]
+    assert RECIPES["nsfa"].stage_weights()[1] == 0.5
 
 
 @pytest.mark.parametrize(
@@ -166,6 +183,7 @@ def test_a_recipe_is_frozen_plain_data(name):
     assert isinstance(recipe, Recipe)
     with pytest.raises(dataclasses.FrozenInstanceError):
         recipe.epochs = 1
+    assert isinstance(recipe.network, dict)
     changed = dataclasses.replace(recipe, batch_size=2)
     assert (changed.batch_size, changed.schedule) == (2, recipe.schedule)
     assert json.loads(json.dumps(dataclasses.asdict(recipe)))["backbone"] == name
@@ -179,6 +197,7 @@ def test_a_recipe_is_frozen_plain_data(name):
         Exponential(1.0, 0.5, 3, 0.2),
         Piecewise((1.0, 0.5, 0.25), (3, 7)),
         WarmUp(4, Staircase(1.0, 0.5, 3)),
+        Stretched(2.5, Staircase(1.0, 0.5, 3)),
     ],
 )
 def test_a_schedule_is_positive_and_falls_once_it_is_warm(schedule):
@@ -193,3 +212,13 @@ def test_a_schedule_is_positive_and_falls_once_it_is_warm(schedule):
 def test_piecewise_values_need_rising_starts(starts):
     with pytest.raises(ValueError, match="starts must be 2 rising numbers"):
         Piecewise((1.0, 0.5, 0.25), starts)
+
+
+def test_a_stretched_schedule_passes_its_epochs_sooner():
+    slow = Piecewise((1.0, 0.5), (10,))
+    assert [Stretched(4.0, slow)(epoch) for epoch in range(5)] == [slow(4 * epoch) for epoch in range(5)]
+
+
+def test_every_schedule_is_in_the_table():
+    kinds = {kind for kind in vars(schedules).values() if isinstance(kind, type) and issubclass(kind, Schedule)}
+    assert set(SCHEDULES.values()) == kinds - {Schedule}

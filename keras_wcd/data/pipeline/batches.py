@@ -107,9 +107,12 @@ class Batches:
         return pairs // self.batch_size if self.drop_remainder else -(-pairs // self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, ...]]:
-        epoch = next(self._epochs)
+        return self.of_epoch(next(self._epochs))
+
+    def of_epoch(self, epoch: int, first: int = 0) -> Iterator[tuple[np.ndarray, ...]]:
+        """The batches of a pass, from the batch `first` on."""
         order = self.order(epoch)
-        parts = (order[i * self.batch_size : (i + 1) * self.batch_size] for i in range(len(self)))
+        parts = (order[i * self.batch_size : (i + 1) * self.batch_size] for i in range(first, len(self)))
         return _ahead(lambda indices: self.batch(indices, epoch), parts, self.workers)
 
     def order(self, epoch: int) -> np.ndarray:
