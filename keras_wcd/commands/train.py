@@ -6,42 +6,134 @@ import click
 
 from keras_wcd.commands.shared import cluster, entry, example, load_framework, named_loss, settings
 
+OF_RECIPES = ("resume", "minutes")
+OF_PLAIN_RUNS = ("epochs", "batch_size", "learning_rate")
+"""Options that the recipe holds where one is given."""
 
-@click.command(**example("keras-wcd train --loss landau_cd --set num_coarse=512 --set grid_size=2 -o runs/mine"))
-@click.option("-o", "--output", required=True, type=click.Path(path_type=pathlib.Path), help="Folder for the results.")
+
+@click.command(**example("keras-wcd train --backbone seedformer --recipe small --loss landau_cd -o runs/mine"))
+@click.option("-o", "--output", type=click.Path(path_type=pathlib.Path), help="Folder for the results.")
 @click.option("--backbone", default="pcn", help="Name of a network.")
-@click.option("--set", "arguments", multiple=True, metavar="NAME=VALUE", help="An argument of the network, in JSON.")
+@click.option(
+    "--recipe",
+    metavar="published|small|FILE",
+    help="Train by a recipe: the network's published one, one for two processor cores, or a file of YAML.",
+)
+@click.option(
+    "--set",
+    "arguments",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="An argument of the network, in JSON; with a recipe a value of it: batch_size=8, network.num_coarse=512.",
+)
 @click.option("--dataset", default="shapes8", help="Name of a data set.")
 @click.option("--data", "root", type=click.Path(path_type=pathlib.Path), help="Folder of the data set's files.")
 @click.option("--shapes", default=1600, help="Training shapes of shapes8.")
 @click.option(
-    "--loss", default="landau_cd", help='Name of a loss, {"name": "hyper_cd", "alpha": 1000}, or a distillation.json.'
+    "--loss", help='Name of a loss, {"name": "hyper_cd", "alpha": 1000}, or a distillation.json.  [default: landau_cd]'
 )
-@click.option("--epochs", default=20)
-@click.option("--batch-size", default=16)
-@click.option("--learning-rate", default=1e-3)
+@click.option("--epochs", default=20, help="Without a recipe.")
+@click.option("--batch-size", default=16, help="Without a recipe.")
+@click.option("--learning-rate", default=1e-3, help="Without a recipe.")
+@click.option("--resume", is_flag=True, help="Go on with the run in OUTPUT, if there is one; with a recipe.")
+@click.option("--minutes", default=10.0, help="Between two checkpoints within an epoch; with a recipe.")
 @click.option("--overwrite", is_flag=True, help="Replace the files of an earlier run in OUTPUT.")
 @click.option("--seed", default=0)
+@click.option(
+    "--replay",
+    type=click.Path(path_type=pathlib.Path),
+    metavar="FOLDER",
+    help="Make the step again at which the run in FOLDER ended, its loss or gradient not finite; nothing else.",
+)
 @cluster
-def train(output, backbone, arguments, dataset, root, shapes, loss, seed, cluster, **run):
+@click.pass_context
+def train(context, output, backbone, recipe, arguments, dataset, root, shapes, loss, seed, cluster, replay, **run):
     """Train a network: log.csv, best.keras and last.keras in a folder.
+
+    Without a recipe: Adam with a linear warm-up and a cosine decay. With one all is the recipe's, and a run that was
+    stopped or killed goes on with --resume.
 
     A cluster makes shapes8 and puts the ground truth into order; the network is trained here.
     """
+    if replay is not None:
+        load_framework()
+        _replay(replay)
+        return
+    if output is None:
+        raise click.UsageError("Missing option '-o' / '--output'.")
+    _check_options(context, recipe)
     load_framework()
     import keras
 
     from keras_wcd import parallel
     from keras_wcd.models import NETWORKS
-    from keras_wcd.training import fit
 
     keras.utils.set_random_seed(seed)
     # The workers of a cluster stand in other folders.
     data = _dataset(dataset, root.absolute() if root and cluster else root, shapes)
-    model = entry(NETWORKS, backbone, "--backbone")(**settings(arguments))
+    network = entry(NETWORKS, backbone, "--backbone")
+    chosen = named_loss(loss or "landau_cd")
+    options = {"output": output, "seed": seed, "overwrite": run["overwrite"]}
     with parallel.on_cluster(cluster):
-        fitted = fit(model, data, named_loss(loss), output=output, seed=seed, **run)
+        if recipe is None:
+            from keras_wcd.training import fit
+
+            own = {name: run[name] for name in OF_PLAIN_RUNS}
+            fitted = fit(network(**settings(arguments)), data, chosen, **options, **own)
+        else:
+            own = {name: run[name] for name in OF_RECIPES}
+            fitted = _by_recipe(_recipe(recipe, backbone, data, arguments), data, chosen, **options, **own)
     click.echo(f"{output / 'best.keras'}: validation CD-L1 x 1000 = {fitted.best:.2f}")
+
+
+def _check_options(context, recipe):
+    """Refuse options that the way of training has not."""
+    given = [
+        name
+        for name in (OF_RECIPES if recipe is None else OF_PLAIN_RUNS)
+        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+    ]
+    if not given:
+        return
+    option = f"--{given[0].replace('_', '-')}"
+    if recipe is None:
+        raise click.UsageError(f"{option} goes with a recipe: add --recipe published, small or a file")
+    value = context.params[given[0]]
+    key = "schedule" if given[0] == "learning_rate" else given[0]
+    raise click.UsageError(f"{option} is the recipe's; change it there: --set {key}={value}")
+
+
+def _recipe(recipe, backbone, data, arguments):
+    """The recipe of a name or file, with the changes of the command line."""
+    from keras_wcd.training.recipe_files import changed, recipe_of, settings
+
+    try:
+        return changed(recipe_of(recipe, backbone, data), settings(arguments))
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+
+
+def _by_recipe(recipe, data, loss, **options):
+    """Train, and say after Ctrl-C how to go on."""
+    from keras_wcd.training import Interrupted, train
+
+    try:
+        return train(recipe, dataset=data, loss=loss, **options)
+    except Interrupted as stopped:
+        click.echo(f"{stopped}; the same command with --resume goes on", err=True)
+        raise SystemExit(130) from None
+
+
+def _replay(folder):
+    """Say what was not finite in the step at which a run ended."""
+    from keras_wcd.training import replay
+
+    made = replay(folder)
+    click.echo(f"step {made.step}: loss {made.loss:.6g}, norm of the gradient {made.gradient_norm:.6g}")
+    for name, loss in made.losses.items():
+        click.echo(f"  {name}: loss {loss:.6g} alone")
+    for path in made.variables:
+        click.echo(f"  the gradient of {path} is not finite")
 
 
 def _dataset(name, root, shapes):
