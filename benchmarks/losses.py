@@ -20,7 +20,7 @@ from scipy.spatial import cKDTree
 
 from keras_wcd.export.timing import peak_memory
 from keras_wcd.losses import CD, LandauCD
-from keras_wcd.ops import neighbors
+from keras_wcd.ops import kd_tree
 
 MEMORY_CASES = {"landau": (1, 16384), "landau_131072": (1, 131072), "graphics": (1, 16384), "torch": (1, 16384)}
 
@@ -164,7 +164,7 @@ def main():
     arguments = parser.parse_args()
     if arguments.memory:
         return child(arguments.memory)
-    print(f"{os.cpu_count()} cores, TensorFlow {tf.__version__}, leaf size {neighbors.LEAF}")
+    print(f"{os.cpu_count()} cores, TensorFlow {tf.__version__}, leaf size {kd_tree.LEAF}")
     compare("8 x 2048 x 2048", contenders(8, 2048), arguments.rounds)
     compare("1 x 8192 x 8192", contenders(1, 8192), arguments.rounds)
     compare("1 x 16384 x 16384", contenders(1, 16384), arguments.rounds)

@@ -9,8 +9,8 @@ import keras
 from keras import ops
 
 from keras_wcd.names import refuse_unknown
+from keras_wcd.ops.clouds import as_pair, as_weights, is_padding
 from keras_wcd.ops.matching import Side, match
-from keras_wcd.ops.neighbors import as_points, is_padding
 from keras_wcd.types import Tensor
 
 
@@ -20,7 +20,9 @@ class AbstractChamfer(keras.losses.Loss, abc.ABC):
     $$L_b = w_\text{pred} \, \text{one\_way}(X \to Y) + w_\text{true} \, \text{one\_way}(Y \to X)$$
 
     with X = `y_pred` `(B, N, 3)` and Y = `y_true` `(B, M, 3)`. Rows of `y_true` that hold NaN are padding and
-    count nowhere; NaN in `y_pred` makes the loss NaN. Computed in float32 or wider.
+    count nowhere, nor does a cloud that is padding alone: its loss is 0 without a gradient, and the mean over the
+    batch passes it over, as Keras's does what is masked. NaN in `y_pred` makes the loss NaN. Computed in float32 or
+    wider; of clouds of float64 a common point is subtracted first, wherever they lie.
 
     Args:
         pred_weight: Weight of the side that starts from the predicted points; 0 leaves its search out.
@@ -61,23 +63,37 @@ class AbstractChamfer(keras.losses.Loss, abc.ABC):
     def one_way(self, side: Side) -> Tensor:
         """Term of one side, `(B,)`."""
 
+    ties = False
+    """Whether the term of a side depends on which of the neighbors that are equally near is found."""
+
     def __call__(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None) -> Tensor:
-        """The reduced loss; `sample_weight` is `(B,)`."""
-        # Checked before Keras casts: a cast would make floats of a tensor of integers.
-        return super().__call__(as_points(y_true, "y_true"), as_points(y_pred, "y_pred"), sample_weight)
+        """The reduced loss; `sample_weight` is a number or `(B,)`."""
+        # Before Keras casts: that would make floats of integers, and one place of points that are far from the origin.
+        y_pred, y_true = as_pair(y_pred, y_true, "y_pred", "y_true")
+        present = ops.cast(_present(y_true), y_pred.dtype)
+        weight = present * as_weights(sample_weight, present)
+        if self.reduction in ("sum_over_batch_size", "mean"):
+            # As Keras does for masked samples: the mean is over those that count.
+            weight *= ops.cast(ops.shape(present)[0], present.dtype) / ops.maximum(ops.sum(present), 1)
+        return super().__call__(y_true, y_pred, weight)
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        """The loss of every cloud, `(B,)`."""
-        pred, true = match(y_true, y_pred, pred=self.pred_weight > 0, true=self.true_weight > 0)
-        terms = []
-        if pred is not None:
-            terms.append(self.pred_weight * self.one_way(pred))
-        if true is not None:
-            terms.append(self.true_weight * self.one_way(true))
-        loss = sum(terms[1:], terms[0])
+        """The loss of every cloud, `(B,)`; 0 for one whose truth is padding alone."""
+        y_pred, y_true = as_pair(y_pred, y_true, "y_pred", "y_true")
+        present = _present(y_true)
+        # Zeros in place of a truth that is not there keep the gradient of the branch not taken finite.
+        loss = self.compare(ops.where(present[:, None, None], y_true, 0.0), y_pred)
         # What a compiled exp makes of a NaN is not certain: a failed prediction is not left to the profile to pass on.
-        failed = ops.any(is_padding(ops.convert_to_tensor(y_pred)), axis=-1)
-        return loss + ops.cast(ops.where(failed, math.nan, 0.0), loss.dtype)
+        failed = ops.any(is_padding(y_pred), axis=-1)
+        return ops.where(present, loss, 0.0) + ops.cast(ops.where(failed, math.nan, 0.0), loss.dtype)
+
+    def compare(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        """The loss of every cloud, `(B,)`; NaN for one whose truth is padding alone."""
+        wanted = {"pred": self.pred_weight > 0, "true": self.true_weight > 0}
+        sides = match(y_true, y_pred, **wanted, lowest=self.ties)
+        weights = (self.pred_weight, self.true_weight)
+        terms = [w * self.one_way(side) for w, side in zip(weights, sides, strict=True) if side is not None]
+        return sum(terms[1:], terms[0])
 
     def get_config(self) -> dict:
         """Every argument, by name."""
@@ -102,6 +118,11 @@ class AbstractProfile(AbstractChamfer):
     def one_way(self, side: Side) -> Tensor:
         """Mean cost over the points of the side, `(B,)`."""
         return side.mean(self.profile(side.distance))
+
+
+def _present(y_true: Tensor) -> Tensor:
+    """Which clouds `(B,)` hold a point that is no padding."""
+    return ops.any(ops.logical_not(is_padding(y_true)), axis=-1)
 
 
 def snake_case(name: str) -> str:

@@ -16,7 +16,7 @@ class DCD(AbstractProfile):
       e^{-\alpha d_i^2} \frac{r}{n(i)^{\lambda} + 10^{-6}} \right]$$
 
     with n(i) the number of points on this side that share i's neighbor (no gradient flows through it) and r the
-    size of this side over that of the other.
+    size of this side over that of the other. Of neighbors that are equally near that of the lowest index counts.
 
     Args:
         alpha: Sharpness, in units of 1/distance squared.
@@ -24,6 +24,8 @@ class DCD(AbstractProfile):
         non_reg: Take max(1, r) for r, so that a sparser side is not penalized.
         **kwargs: Arguments of `AbstractChamfer`.
     """
+
+    ties = True
 
     def __init__(self, alpha: float = 1000.0, n_lambda: float = 1.0, *, non_reg: bool = False, **kwargs):
         super().__init__(**kwargs)

@@ -5,14 +5,14 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from pykdtree.kdtree import KDTree
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
+from keras_wcd.ops.kd_tree import lowest_nearest
 from keras_wcd.ops.transport import transport_cost
 
 THRESHOLD = 0.01
-"""Of the F-score, on unsquared distances: one per cent of the unit diagonal."""
+"""Of the F-score, on unsquared distances: one percent of the unit diagonal."""
 EXACT_POINTS = 2048
 """Largest clouds whose earth mover's distance is found by assignment; its time grows with the cube of the size."""
 
@@ -30,9 +30,8 @@ def as_cloud(points: np.ndarray, name: str) -> np.ndarray:
 
 
 def nearest(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Distances `(N,)` from finite points `x` to their nearest neighbors in `y`, and the neighbors' rows."""
-    distance, index = KDTree(y).query(x)
-    return distance, index.astype(np.int64)
+    """Distances `(N,)` from finite `x` to the nearest in `y`, and their rows: the lowest of those equally near."""
+    return lowest_nearest(x, y)
 
 
 class Pair:

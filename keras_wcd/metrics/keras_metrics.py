@@ -9,15 +9,15 @@ from keras import ops
 from keras_wcd.losses.density import DCD
 from keras_wcd.metrics.float64 import EXACT_POINTS, earth_movers_distance
 from keras_wcd.ops import host
+from keras_wcd.ops.clouds import as_pair, as_weights
 from keras_wcd.ops.matching import match
-from keras_wcd.ops.neighbors import as_pair
 from keras_wcd.types import Tensor
 
 
 class AbstractCloudMetric(keras.metrics.Metric, abc.ABC):
     """Mean over clouds of a figure `(B,)` between `y_true` `(B, M, 3)` and `y_pred` `(B, N, 3)`.
 
-    Rows of `y_true` that hold NaN are padding; a NaN in `y_pred` makes the metric NaN.
+    Rows of `y_true` that hold NaN are padding; a NaN in `y_pred`, or a truth of padding alone, makes the metric NaN.
 
     Args:
         name: Name of the metric, that of its row in `METRICS` by default.
@@ -36,11 +36,9 @@ class AbstractCloudMetric(keras.metrics.Metric, abc.ABC):
         """The figure of every cloud, `(B,)`."""
 
     def update_state(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None):
-        """Add a batch; `sample_weight` is `(B,)`."""
+        """Add a batch; `sample_weight` is a number or `(B,)`."""
         values = ops.cast(self.measure(y_true, y_pred), self.dtype)
-        weight = ops.ones_like(values)
-        if sample_weight is not None:
-            weight = ops.reshape(ops.cast(sample_weight, self.dtype), (-1,))
+        weight = as_weights(sample_weight, values)
         self.total.assign_add(ops.sum(values * weight))
         self.count.assign_add(ops.sum(weight))
 
@@ -124,7 +122,7 @@ class DCDMetric(AbstractCloudMetric):
         self._loss = DCD(alpha, n_lambda)
 
     def measure(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        return self._loss.call(y_true, y_pred)
+        return self._loss.compare(y_true, y_pred)
 
     def get_config(self) -> dict:
         return {**super().get_config(), "alpha": self.alpha, "n_lambda": self.n_lambda}

@@ -8,7 +8,8 @@ import itertools
 
 from keras import ops
 
-from keras_wcd.ops.neighbors import as_points, gather_points
+from keras_wcd.ops.clouds import as_points
+from keras_wcd.ops.neighbors import gather_points
 from keras_wcd.types import Tensor
 
 EMPTY = 1e-6

@@ -32,6 +32,11 @@ def device_only() -> Iterator[None]:
         _device_only.reset(token)
 
 
+def exporting() -> bool:
+    """True inside `device_only`."""
+    return _device_only.get()
+
+
 def available() -> bool:
     """True where a host call is possible and pays: TensorFlow on a CPU, outside XLA, not for export."""
     if keras.config.backend() != "tensorflow" or _device_only.get():

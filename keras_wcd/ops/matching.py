@@ -6,7 +6,8 @@ from typing import overload
 
 from keras import ops
 
-from keras_wcd.ops.neighbors import as_pair, is_padding, nearest, nearest_both, squared_distance
+from keras_wcd.ops.clouds import as_pair, is_padding
+from keras_wcd.ops.neighbors import nearest, nearest_both, squared_distance
 from keras_wcd.types import Tensor
 
 
@@ -18,8 +19,8 @@ class Side:
         squared: Squared distances `(B, N)`.
         index: Rows of the neighbors `(B, N)`.
         valid: Which points count `(B, N)`, or None for all.
-        size: How many points count, `(B, 1)` or a number.
-        other_size: How many points of the other cloud count, `(B, 1)` or a number.
+        size: How many points count, `(B, 1)` or a number; NaN for none, so that what is measured is NaN.
+        other_size: The same of the other cloud.
         other_rows: Rows of the other cloud, padding included.
     """
 
@@ -47,18 +48,30 @@ class Side:
 
     def max(self, values: Tensor) -> Tensor:
         """Largest of the values, none negative, over the points that count: `(B, N)` -> `(B,)`."""
-        return ops.max(values if self.valid is None else ops.where(self.valid, values, 0.0), axis=-1)
+        if self.valid is not None:
+            values = ops.where(self.valid, values, 0.0)
+        # XLA's maximum passes a NaN over.
+        failed = ops.isnan(values)
+        largest = ops.max(ops.where(failed, 0.0, values), axis=-1)
+        known = ops.logical_not(ops.any(failed, axis=-1))
+        if self.valid is not None:
+            known = ops.logical_and(known, self.size[:, 0] > 0)
+        return ops.where(known, largest, math.nan)
 
 
 @overload
-def match(y_true: Tensor, y_pred: Tensor) -> tuple[Side, Side]: ...
+def match(y_true: Tensor, y_pred: Tensor, *, lowest: bool = False) -> tuple[Side, Side]: ...
 
 
 @overload
-def match(y_true: Tensor, y_pred: Tensor, *, pred: bool, true: bool) -> tuple[Side | None, Side | None]: ...
+def match(
+    y_true: Tensor, y_pred: Tensor, *, pred: bool, true: bool, lowest: bool = False
+) -> tuple[Side | None, Side | None]: ...
 
 
-def match(y_true: Tensor, y_pred: Tensor, *, pred: bool = True, true: bool = True) -> tuple[Side | None, Side | None]:
+def match(
+    y_true: Tensor, y_pred: Tensor, *, pred: bool = True, true: bool = True, lowest: bool = False
+) -> tuple[Side | None, Side | None]:
     """The sides that start from the predicted and from the true points; one not asked for is None.
 
     Args:
@@ -66,18 +79,20 @@ def match(y_true: Tensor, y_pred: Tensor, *, pred: bool = True, true: bool = Tru
         y_pred: `(B, N, 3)`; a NaN makes the distances of its side NaN, of both sides if only `true` is asked for.
         pred: Whether to match the predicted points.
         true: Whether to match the true points.
+        lowest: As in `nearest`, for what depends on which neighbor is found.
     """
     y_pred, y_true = as_pair(y_pred, y_true, "y_pred", "y_true")
     valid = ops.logical_not(is_padding(y_true))
     size_true = ops.sum(ops.cast(valid, y_pred.dtype), axis=-1, keepdims=True)
+    size_true = ops.where(size_true > 0, size_true, math.nan)
     rows_pred, rows_true = ops.shape(y_pred)[1], ops.shape(y_true)[1]
     size_pred = ops.cast(rows_pred, y_pred.dtype)
     if pred and true:
-        there, back = nearest_both(y_pred, y_true)
+        there, back = nearest_both(y_pred, y_true, lowest=lowest)
     elif pred:
-        there, back = nearest(y_pred, y_true)[1], None
+        there, back = nearest(y_pred, y_true, lowest=lowest)[1], None
     else:
-        there, back = None, nearest(y_true, y_pred)[1]
+        there, back = None, nearest(y_true, y_pred, lowest=lowest)[1]
     y_true = ops.where(ops.expand_dims(valid, -1), y_true, 0.0)
     pred_side = true_side = None
     if there is not None:

@@ -11,7 +11,8 @@ import numpy as np
 from keras import ops
 
 from keras_wcd.ops import host, neighbors
-from keras_wcd.ops.neighbors import as_points, gather_points, knn
+from keras_wcd.ops.clouds import as_pair, as_points
+from keras_wcd.ops.neighbors import gather_points, knn
 from keras_wcd.ops.sampling import NEAR_ORIGIN, RULES, farthest_points_of_each
 from keras_wcd.types import Tensor
 
@@ -46,10 +47,11 @@ def farthest_point_sampling(
         ValueError: for another shape, an empty cloud, an integer dtype, a number of samples outside 1 to N, an
             unknown rule or method.
     """
-    points = as_points(points, "points")
-    _check_samples(num_samples, points.shape[1])
     if rule not in RULES:
         raise ValueError(f"rule must be one of {RULES}, got {rule!r}")
+    # The rule "pointnet2" looks at the place of the points, the other at their distances alone.
+    points = as_points(points, "points") if rule == "pointnet2" else as_pair(points, points, "points", "points")[0]
+    _check_samples(num_samples, points.shape[1])
     if _on_host(method, ("auto", "host", "loop")):
         search = functools.partial(_sample_on_host, count=num_samples, rule=rule)
         return host.call(search, points, shapes=[(points.shape[0], num_samples)])[0]
@@ -79,7 +81,7 @@ def ball_query(centers: Tensor, points: Tensor, radius: float, num_samples: int,
         ValueError: for other shapes, an empty cloud, an integer dtype, a radius or number of samples that is not
             positive, or an unknown method.
     """
-    centers, points = neighbors.as_pair(centers, points, "centers", "points")
+    centers, points = as_pair(centers, points, "centers", "points")
     _check_samples(num_samples, None)
     if not radius > 0:
         raise ValueError(f"radius must be positive, got {radius}")
@@ -87,7 +89,7 @@ def ball_query(centers: Tensor, points: Tensor, radius: float, num_samples: int,
         search = functools.partial(_hits_on_host, radius=radius, count=num_samples)
         return host.call(search, centers, points, shapes=[(*centers.shape[:2], num_samples)])[0]
     centers, points = ops.stop_gradient(centers), ops.stop_gradient(points)
-    return neighbors.in_blocks(lambda block: _hits(block, points, radius, num_samples), centers, points)
+    return neighbors.in_blocks(lambda c, p: _hits(c, p, radius, num_samples), centers, points)
 
 
 def three_interpolate(
@@ -114,7 +116,7 @@ def three_interpolate(
     Raises:
         ValueError: for other shapes, an empty cloud, an integer dtype or `k` below 1.
     """
-    queries, points = neighbors.as_pair(queries, points, "queries", "points")
+    queries, points = as_pair(queries, points, "queries", "points")
     features = _as_features(features, points)
     if k < 1:
         raise ValueError(f"k must be at least 1, got {k}")

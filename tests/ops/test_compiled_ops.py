@@ -77,7 +77,7 @@ def signature(batch, n, m):
 @pytest.mark.parametrize("sizes", [(None, 29, 18), (2, None, None), (None, None, None)])
 @pytest.mark.parametrize("device_only", [False, True])
 def test_unknown_sizes_give_the_eager_results(case, sizes, device_only, monkeypatch):
-    monkeypatch.setattr("keras_wcd.ops.neighbors.QUERIES", 8)
+    monkeypatch.setattr("keras_wcd.ops.neighbors.BLOCK", 300)
     function = tf.function(case, input_signature=signature(*sizes))
     if device_only:
         with ops.device_only():
