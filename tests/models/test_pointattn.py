@@ -75,7 +75,7 @@ def test_has_the_gradients_of_the_official_network(official):
     rows = np.random.RandomState(7).standard_normal(arrays[STAGES[-1]].shape).astype("float32")
     by_path, at_input = gradients(official, arrays["in/x"], rows)
     recorded = arrays["grad/input"]
-    assert np.linalg.norm(at_input - recorded) < 5e-3 * np.linalg.norm(recorded)
+    assert np.linalg.norm(at_input - recorded) < 1.6e-3 * np.linalg.norm(recorded)
     table, layers = model.official_weights(), layers_by_path(model)
 
     def ours(name):
@@ -95,7 +95,7 @@ def test_has_the_gradients_of_the_official_network(official):
         if f"grad/{name}" in arrays:
             recorded = arrays[f"grad/{name}"]
             recorded = recorded if packed else arranged(layer, suffix, recorded, gradient.ndim)
-            assert np.linalg.norm(gradient - recorded) < 5e-3 * np.linalg.norm(recorded)
+            assert np.linalg.norm(gradient - recorded) < 1.6e-3 * np.linalg.norm(recorded)
 
 
 def test_the_completion3d_and_shapenet55_sizes():

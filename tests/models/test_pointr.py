@@ -57,7 +57,7 @@ def test_pointr_has_the_recorded_gradients():
     model, arrays, meta = official("pointr")
     rows = np.random.RandomState(7).standard_normal(arrays["out/fine_final"].shape).astype("float32")
     by_path, at_input = gradients(model, arrays["in/x"], rows)
-    assert relative(at_input, arrays["grad/input"]) < 5e-3
+    assert relative(at_input, arrays["grad/input"]) < 1.6e-3
     table, layers = model.official_weights(), layers_by_path(model)
     seen = set()
     for name, norm in meta["grad"]["all_grad_norms"].items():
@@ -68,9 +68,9 @@ def test_pointr_has_the_recorded_gradients():
         np.testing.assert_allclose(np.linalg.norm(by_path[variable.path]), norm, rtol=2e-3, atol=1e-4 * norm)
         if f"grad/{name}" in arrays:
             recorded = arranged(layer, suffix, arrays[f"grad/{name}"], len(variable.shape))
-            assert relative(by_path[variable.path], recorded) < 5e-3
+            assert relative(by_path[variable.path], recorded) < 1.6e-3
         if f"grad64/{name}" in arrays:
-            assert relative(by_path[variable.path].T.reshape(-1)[:64], arrays[f"grad64/{name}"]) < 5e-3
+            assert relative(by_path[variable.path].T.reshape(-1)[:64], arrays[f"grad64/{name}"]) < 1.6e-3
     assert seen == {variable.path for variable in model.trainable_variables}
 
 
