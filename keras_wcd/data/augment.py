@@ -1,9 +1,13 @@
 """Random changes of a pair in training, the same for scan and ground truth where they must be."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+
+Change = Callable[[np.ndarray, np.ndarray | None, np.random.Generator], tuple[np.ndarray, np.ndarray | None]]
+"""What may be done to a pair in training, as `Augment` is called."""
 
 
 def generator(seed: int, epoch: int, index: int) -> np.random.Generator:

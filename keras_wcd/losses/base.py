@@ -93,7 +93,7 @@ class AbstractChamfer(keras.losses.Loss, abc.ABC):
         sides = match(y_true, y_pred, **wanted, lowest=self.ties)
         weights = (self.pred_weight, self.true_weight)
         terms = [w * self.one_way(side) for w, side in zip(weights, sides, strict=True) if side is not None]
-        return sum(terms[1:], terms[0])
+        return terms[0] if len(terms) == 1 else terms[0] + terms[1]
 
     def get_config(self) -> dict:
         """Every argument, by name."""

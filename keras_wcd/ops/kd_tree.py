@@ -69,7 +69,8 @@ def _tied(tree: KDTree, x: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray, 
 
 
 def _first_of_all(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    squared = sum(np.square(np.subtract.outer(x[:, axis], y[:, axis])) for axis in range(3))
+    along_x, along_y, along_z = (np.square(np.subtract.outer(x[:, axis], y[:, axis])) for axis in range(3))
+    squared = along_x + along_y + along_z
     return (squared <= squared.min(axis=1, keepdims=True) * (1 + TIE)).argmax(axis=1)
 
 

@@ -51,7 +51,7 @@ def save_checkpoint(
     }
     # NumPy's files know no bfloat16; in float32 it is the same number.
     arrays = [array if array.dtype.isbuiltin == 1 else array.astype("float32") for array in arrays]
-    named = {f"v{number:05d}": array for number, array in enumerate(arrays)}
+    named: dict[str, Any] = {f"v{number:05d}": array for number, array in enumerate(arrays)}
     with replacing(path) as temporary, open(temporary, "wb") as file:
         np.savez(file, state=np.frombuffer(json.dumps(state).encode(), np.uint8), **named)
         file.flush()

@@ -12,7 +12,7 @@ from keras_wcd.data.contract import SPHERE, PairDataset
 from keras_wcd.names import find, suggestion
 from keras_wcd.training.augmentation import STEPS
 from keras_wcd.training.recipes import OPTIMIZERS, RECIPES, SHAPENET55_RECIPES, TARGETS, Recipe, Stage
-from keras_wcd.training.schedules import SCHEDULES, Schedule
+from keras_wcd.training.schedules import SCHEDULES, Constant, Schedule
 from keras_wcd.training.small_recipes import small
 
 NAMED = ("published", "small")
@@ -233,7 +233,7 @@ def _names(name: str, value: Any) -> tuple[str, ...]:
 def _schedule(value: Any, name: str) -> Schedule:
     """A schedule of its kind and arguments; a number alone is constant."""
     if not isinstance(value, Mapping):
-        return SCHEDULES["Constant"](_number(value, name, (0, math.inf)))
+        return Constant(_number(value, name, (0, math.inf)))
     if "kind" not in value:
         raise ValueError(f"{name} needs a kind: {', '.join(SCHEDULES)}")
     kind = SCHEDULES[_one_of(tuple(SCHEDULES), value["kind"], f"{name}.kind")]

@@ -4,6 +4,7 @@ import abc
 from dataclasses import dataclass
 
 
+@dataclass(frozen=True)
 class Schedule(abc.ABC):
     """A value for every epoch (or step), counted from 0."""
 

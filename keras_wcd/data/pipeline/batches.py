@@ -16,7 +16,7 @@ import numpy as np
 
 from keras_wcd import frames
 from keras_wcd.data import cache
-from keras_wcd.data.augment import Augment, generator
+from keras_wcd.data.augment import Change, generator
 from keras_wcd.data.contract import PairDataset
 from keras_wcd.data.pipeline.ordering import PREFIX, order_all
 from keras_wcd.data.pipeline.sources import Source
@@ -45,7 +45,7 @@ class Batches:
         num_points: Points of every scan.
         truth_points: Points M of the ground truth: its first ones, or repetitions where it has fewer. None keeps
             all, shorter ones filled up with NaN, which losses and metrics take for padding.
-        augment: Changes of the pairs, an `Augment`.
+        augment: Changes of the pairs, an `Augment` or a function that is called as one.
         shuffle: Draw a new order at every pass; None does so for "train" only.
         seed: Of everything random.
         shard: (index, count): every count-th pair of the common order, for one of several worker processes. With
@@ -68,7 +68,7 @@ class Batches:
         *,
         num_points: int = 2048,
         truth_points: int | None = None,
-        augment: Augment | None = None,
+        augment: Change | None = None,
         shuffle: bool | None = None,
         seed: int = 0,
         shard: tuple[int, int] | None = None,
