@@ -52,8 +52,15 @@ class FollowRecipe(keras.callbacks.Callback):
             # The share is a constant of the step that was traced.
             self.model.make_train_function(force=True)
 
+        if self.position.batch:
+            # A run may go on between the last step of a pass and its validation.
+            self._weigh(self.position.step - 1)
+
     def on_train_batch_begin(self, batch, logs: Any = None):
-        weights = self.recipe.stage_weights(self.position.step)
+        self._weigh(self.position.step)
+
+    def _weigh(self, step: int) -> None:
+        weights = self.recipe.stage_weights(step)
         if self.network.stage_weights != weights:
             self.network.stage_weights = weights
             if self.model is not self.network:

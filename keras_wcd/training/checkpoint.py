@@ -46,7 +46,7 @@ def save_checkpoint(
     arrays = [given[id(v)] if id(v) in given else np.asarray(keras.ops.convert_to_numpy(v.value)) for v in variables]
     state = {
         "format": FORMAT,
-        "paths": [v.path for v in variables],
+        "variables": len(variables),
         "position": dataclasses.asdict(position),
     }
     # NumPy's files know no bfloat16; in float32 it is the same number.
@@ -82,6 +82,6 @@ def _read(path: pathlib.Path) -> tuple[dict[str, Any], list[np.ndarray]]:
             state = json.loads(file["state"].tobytes())
             if state["format"] != FORMAT:
                 raise ValueError(f"format {state['format']}, {FORMAT} is known")
-            return state, [file[f"v{number:05d}"] for number in range(len(state["paths"]))]
+            return state, [file[f"v{number:05d}"] for number in range(state["variables"])]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path}: no checkpoint of this version, or a damaged one ({error})") from error

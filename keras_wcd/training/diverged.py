@@ -14,7 +14,7 @@ from keras_wcd.files import replacing
 from keras_wcd.training.checkpoint import load_checkpoint, save_checkpoint, values_of, variables_of
 from keras_wcd.training.optimizers import inner
 from keras_wcd.training.run_folder import DIVERGED
-from keras_wcd.training.steps import Loop
+from keras_wcd.training.steps import Loop, step_function
 
 STATE, BATCH = "state.npz", "batch.npz"
 
@@ -137,7 +137,7 @@ def replay_step(folder: str | os.PathLike, model: keras.Model) -> Replayed:
     pairs = zip(network.trainable_variables, gradients, strict=True)
     broken = [v.path for v, g in pairs if g is not None and not np.isfinite(keras.ops.convert_to_numpy(g)).all()]
     load_checkpoint(place / STATE, model)
-    logs = model.train_on_batch(*map(keras.ops.convert_to_tensor, (partial, complete)), return_dict=True)
+    logs = step_function(model, (partial, complete))(partial, complete)
     norm = float(inner(model.optimizer).gradient_norm)
     load_checkpoint(place / STATE, model)
     losses = {

@@ -78,6 +78,7 @@ class Loop:
         self.epochs, self.steps = epochs, math.inf if steps is None else steps
         self.position = Position() if position is None else position
         self.pair: tuple[np.ndarray, ...] = ()
+        self._made_for: Any = None
         self.callbacks = keras.callbacks.CallbackList(
             list(callbacks), add_history=False, model=model, epochs=epochs, steps=len(batches)
         )
@@ -108,7 +109,28 @@ class Loop:
     def _step(self, pair: tuple[np.ndarray, ...]) -> None:
         self.pair, batch = pair, self.position.batch
         self.callbacks.on_train_batch_begin(batch)
-        # Arrays would be taken for constants of the step, each traced anew.
-        logs: Any = self.model.train_on_batch(*map(keras.ops.convert_to_tensor, pair), return_dict=True)
+        # A callback that changes what is traced has Keras make its function anew.
+        self.model.make_train_function()
+        if self._made_for is not self.model.train_function:
+            self._made_for, self._function = self.model.train_function, step_function(self.model, pair)
+        self.model.reset_metrics()
+        logs = {name: float(value) for name, value in self._function(*pair).items()}
         self.position.add(logs, len(pair[0]))
         self.callbacks.on_train_batch_end(batch, logs)
+
+
+def step_function(model: keras.Model, pair: tuple[np.ndarray, ...]) -> Callable[..., dict[str, Any]]:
+    """A training step for pairs like this one, of any number in a batch.
+
+    Keras traces the first size of a batch and then all others: a run that begins at a batch that is not full would
+    compute by other graphs than one that began before, and round otherwise.
+    """
+    import tensorflow as tf
+
+    def step(*pair: Any) -> dict[str, Any]:
+        return model.train_step(pair)
+
+    if model.run_eagerly:
+        return lambda *pair: step(*map(tf.convert_to_tensor, pair))
+    signature = [tf.TensorSpec((None, *part.shape[1:]), part.dtype) for part in pair]
+    return tf.function(step, input_signature=signature, jit_compile=model.jit_compile, autograph=False)

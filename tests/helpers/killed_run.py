@@ -1,0 +1,86 @@
+"""A training run in a process of its own that ends itself at a given place: `killed_run.py FOLDER PLACE COUNT`.
+
+PLACE is "before" or "after" the COUNT-th file that is put into its place, "within" the COUNT-th checkpoint that is
+written, "step" COUNT, or "none".
+"""
+
+import os
+import pathlib
+import signal
+import sys
+
+
+def end():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def end_at(place, count):
+    """Replace functions of the system by ones that end the process at their `count`-th call."""
+    import numpy as np
+
+    replace, savez, calls = os.replace, np.savez, {"replace": 0, "savez": 0}
+
+    def replaced(*arguments):
+        calls["replace"] += 1
+        if place == "before" and calls["replace"] == count:
+            end()
+        replace(*arguments)
+        if place == "after" and calls["replace"] == count:
+            end()
+
+    def saved(file, **arrays):
+        calls["savez"] += 1
+        if place == "within" and calls["savez"] == count:
+            file.write(b"PK\x03\x04" + bytes(1000))
+            file.flush()
+            end()
+        savez(file, **arrays)
+
+    os.replace, np.savez = replaced, saved
+
+
+def recipe():
+    """A recipe with everything that has a state: random targets, averages, schedules of all kinds, a restart."""
+    import dataclasses
+
+    from recipe_runs import reduced
+
+    from keras_wcd.training.recipes import Stage
+    from keras_wcd.training.schedules import Exponential, Piecewise
+
+    made = reduced("pcn", epochs=3, batch_size=4, optimizer="AdamW", weight_decay=0.01, ema=0.9, restart=True)
+    stages = (Stage("coarse", Piecewise((1.0, 0.5), (4,)), "random"), Stage("fine", 1.0, "prefix"))
+    return dataclasses.replace(
+        made,
+        stages=stages,
+        schedule=Piecewise((1e-3, 5e-4), (1,)),
+        batch_norm=Exponential(0.9, 0.5, 1),
+        augmentation=("duplicate", "mirror"),
+    )
+
+
+def main(folder, place, count):
+    sys.path[:0] = [str(pathlib.Path(__file__).parent)]
+    from recipe_runs import Pairs
+
+    from keras_wcd.training import train
+
+    if place == "step":
+        from keras_wcd.training.steps import Position
+
+        add = Position.add
+
+        def added(self, logs, pairs):
+            # Weights have moved on, and nothing is written.
+            if self.step + 1 == count:
+                end()
+            add(self, logs, pairs)
+
+        Position.add = added
+    end_at(place, count)
+    minutes = float(os.environ.get("MINUTES", "0"))
+    train(recipe(), dataset=Pairs(), output=folder, loss="cd_l1", resume=True, minutes=minutes, progress=False)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
