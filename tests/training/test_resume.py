@@ -1,0 +1,74 @@
+"""A run that was killed, at any moment, and gone on with ends in the bytes of one that was not."""
+
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import zipfile
+
+import h5py
+import numpy as np
+import pytest
+from backends import tensorflow_only
+
+pytestmark = tensorflow_only
+
+HELPER = pathlib.Path(__file__).parent.parent / "helpers" / "killed_run.py"
+PLACES = [
+    # The weights of step 2 have moved, its checkpoint is not written.
+    ("step", 2),
+    # Half of the checkpoint of step 3 is on the disk.
+    ("within", 2),
+    # The best network of epoch 1 is written, the checkpoint that knows of it is not.
+    ("after", 2),
+    # The checkpoint of the epoch is written, its row in the log is not.
+    ("before", 3),
+    ("after", 2),
+    ("before", 4),
+    ("step", 8),
+]
+
+
+def environment(folder, **more):
+    return {**os.environ, "KERAS_WCD_CACHE": str(folder / "cache"), "TF_CPP_MIN_LOG_LEVEL": "3", **more}
+
+
+def run(folder, name, place="none", count=0):
+    command = [sys.executable, HELPER, folder / name, place, str(count)]
+    return subprocess.run(command, env=environment(folder), capture_output=True, text=True, check=False)
+
+
+def weights(path):
+    """All arrays in a `.keras` file."""
+    found = {}
+    with zipfile.ZipFile(path) as archive, h5py.File(archive.open("model.weights.h5")) as file:
+        file.visititems(lambda name, item: found.update({name: item[()]} if isinstance(item, h5py.Dataset) else {}))
+    return found
+
+
+def check_equal(one, other):
+    """The same bytes of checkpoint and log, the same weights in both networks that are kept."""
+    for name in ("checkpoint.npz", "log.csv"):
+        assert (one / name).read_bytes() == (other / name).read_bytes(), name
+    for name in ("best.keras", "last.keras"):
+        ours, theirs = weights(one / name), weights(other / name)
+        assert set(ours) == set(theirs)
+        assert len(ours) > 10
+        for key, array in ours.items():
+            np.testing.assert_array_equal(array, theirs[key], err_msg=f"{name} {key}")
+
+
+@pytest.mark.slow
+def test_a_run_that_was_killed_seven_times_ends_in_the_same_bytes(tmp_path):
+    whole = run(tmp_path, "whole")
+    assert whole.returncode == 0, whole.stderr
+    for place, count in PLACES:
+        killed = run(tmp_path, "killed", place, count)
+        assert killed.returncode == -signal.SIGKILL, (place, count, killed.stderr)
+        assert not (tmp_path / "killed" / "last.keras").exists()
+    last = run(tmp_path, "killed")
+    assert last.returncode == 0, last.stderr
+    check_equal(tmp_path / "whole", tmp_path / "killed")
+    left = {path.name for path in (tmp_path / "killed").iterdir() if not path.name.startswith(".")}
+    assert left == {"best.keras", "checkpoint.npz", "config.json", "last.keras", "log.csv"}
