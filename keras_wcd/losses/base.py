@@ -70,11 +70,12 @@ class AbstractChamfer(keras.losses.Loss, abc.ABC):
         """The reduced loss; `sample_weight` is a number or `(B,)`."""
         # Before Keras casts: that would make floats of integers, and one place of points that are far from the origin.
         y_pred, y_true = as_pair(y_pred, y_true, "y_pred", "y_true")
-        present = ops.cast(_present(y_true), y_pred.dtype)
-        weight = present * as_weights(sample_weight, present)
+        # XLA makes a choice of a product with a mask, which would lose the NaN of a failed prediction.
+        counted = ops.cast(ops.logical_or(_present(y_true), _failed(y_pred)), y_pred.dtype)
+        weight = counted * as_weights(sample_weight, counted)
         if self.reduction in ("sum_over_batch_size", "mean"):
             # As Keras does for masked samples: the mean is over those that count.
-            weight *= ops.cast(ops.shape(present)[0], present.dtype) / ops.maximum(ops.sum(present), 1)
+            weight *= ops.cast(ops.shape(counted)[0], counted.dtype) / ops.maximum(ops.sum(counted), 1)
         return super().__call__(y_true, y_pred, weight)
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
@@ -84,8 +85,8 @@ class AbstractChamfer(keras.losses.Loss, abc.ABC):
         # Zeros in place of a truth that is not there keep the gradient of the branch not taken finite.
         loss = self.compare(ops.where(present[:, None, None], y_true, 0.0), y_pred)
         # What a compiled exp makes of a NaN is not certain: a failed prediction is not left to the profile to pass on.
-        failed = ops.any(is_padding(y_pred), axis=-1)
-        return ops.where(present, loss, 0.0) + ops.cast(ops.where(failed, math.nan, 0.0), loss.dtype)
+        failed = ops.cast(ops.where(_failed(y_pred), math.nan, 0.0), loss.dtype)
+        return ops.where(present, loss, 0.0) + failed
 
     def compare(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """The loss of every cloud, `(B,)`; NaN for one whose truth is padding alone."""
@@ -123,6 +124,11 @@ class AbstractProfile(AbstractChamfer):
 def _present(y_true: Tensor) -> Tensor:
     """Which clouds `(B,)` hold a point that is no padding."""
     return ops.any(ops.logical_not(is_padding(y_true)), axis=-1)
+
+
+def _failed(y_pred: Tensor) -> Tensor:
+    """Which predictions `(B,)` hold a NaN."""
+    return ops.any(is_padding(y_pred), axis=-1)
 
 
 def snake_case(name: str) -> str:

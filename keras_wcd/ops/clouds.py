@@ -88,7 +88,7 @@ def _as_tensor(value: Any, name: str) -> Any:
     )
     kind = type(value).__name__
     if kind in ("RaggedTensor", "SparseTensor"):
-        fill = ", as value.to_tensor(nan) does" if kind == "RaggedTensor" and name != "sample_weight" else ""
+        fill = f", as {name}.to_tensor(math.nan) does" if kind == "RaggedTensor" and name != "sample_weight" else ""
         raise ValueError(f"{name} is a {kind}, which has no one shape; {hint}{fill}")
     if isinstance(value, np.ndarray) and value.dtype != object:
         return value

@@ -214,3 +214,66 @@ def test_gradient_of_gather_points_counts_every_use():
         0
     ]
     np.testing.assert_array_equal(gradient[0, :, 0], [1, 0, 3, 1])
+
+
+def lattice(spacing, dtype="float32"):
+    """All places of a lattice, some of them twice, in an order that is none; and queries on and between them."""
+    rng = np.random.default_rng(5)
+    places = np.stack(np.meshgrid(*[np.arange(6.0)] * 3), -1).reshape(-1, 3)
+    points = np.concatenate([places, places[rng.integers(0, 216, 150)]])[rng.permutation(366)]
+    queries = np.concatenate([places[::3], places[:40] + [0.5, 0, 0], places[:40] + [0.5, 0.5, 0], places[:40] + 0.5])
+    return [(spacing * cloud[None]).astype(dtype) for cloud in (queries, points)]
+
+
+def lowest_within_a_millionth(x, y):
+    squared = np.square(x[:, None].astype("float64") - y[None]).sum(-1)
+    return (squared <= squared.min(axis=1, keepdims=True) * (1 + 2.0**-20)).argmax(axis=1)
+
+
+@pytest.mark.parametrize("spacing", [1.0, 2.0**-5, 3.0])
+def test_of_points_equally_near_the_lowest_index_is_found_on_request(method, spacing):
+    x, y = lattice(spacing)
+    expected = lowest_within_a_millionth(x[0], y[0])
+    np.testing.assert_array_equal(naive.to_numpy(nearest(x, y, method=method, lowest=True))[1][0], expected)
+    there, back = naive.to_numpy(nearest_both(x, y, method=method, lowest=True))
+    np.testing.assert_array_equal(there[0], expected)
+    np.testing.assert_array_equal(back[0], lowest_within_a_millionth(y[0], x[0]))
+
+
+def test_the_lowest_index_is_found_among_more_ties_than_a_tree_is_asked_for(method, monkeypatch):
+    monkeypatch.setattr("keras_wcd.ops.kd_tree.BLOCK", 100)
+    x, _ = naive.clouds()
+    one_place = np.full((2, 40, 3), 0.25, "float32")
+    one_place[:, :3] += 7
+    assert (naive.to_numpy(nearest(x, one_place, method=method, lowest=True))[1] == 3).all()
+    one_place[:, 3:9, 1] = np.nan
+    assert (naive.to_numpy(nearest(x, one_place, method=method, lowest=True))[1] == 9).all()
+    assert (naive.to_numpy(nearest(x, one_place[:, 20:21], method=method, lowest=True))[1] == 0).all()
+    assert (naive.to_numpy(nearest(x, one_place[:, 3:6], method=method, lowest=True))[1] == 0).all()
+
+
+def test_roundings_of_a_lattice_decide_nothing():
+    # A tenth is no float: distances that are one number on paper differ in their last bits.
+    x, y = lattice(0.1)
+    found = [naive.to_numpy(nearest(x, y, method=m, lowest=True))[1] for m in METHODS]
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[0], found[2])
+
+
+def test_asking_for_the_lowest_index_changes_nothing_where_no_points_tie(method):
+    x, y = naive.clouds()
+    y[0, [2, 5]] = np.nan
+    for plain, lowest in zip(nearest(x, y, method=method), nearest(x, y, method=method, lowest=True), strict=True):
+        np.testing.assert_array_equal(*naive.to_numpy([plain, lowest]))
+
+
+@pytest.mark.parametrize("scale", [1e10, 1e16])
+def test_neighbors_are_no_padding_however_far_they_are(method, scale):
+    x, y = (np.float32(scale) * cloud for cloud in naive.clouds())
+    y[0, [0, 3]] = np.nan
+    distance, index = naive.to_numpy(knn(x, y, 5, method=method))
+    for b in range(2):
+        expected, where = naive.knn(x[b], y[b], 5)
+        np.testing.assert_array_equal(index[b], where)
+        np.testing.assert_allclose(distance[b], expected, rtol=1e-5)
+        np.testing.assert_array_equal(naive.to_numpy(nearest(x, y, method=method))[1][b], where[:, 0])
