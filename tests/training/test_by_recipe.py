@@ -59,11 +59,13 @@ def test_a_run_leaves_its_configuration_log_and_networks(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(RECIPES))
-def test_every_recipe_trains_a_hundred_steps(name, tmp_path):
-    fitted = run(tmp_path, reduced(name, epochs=None, steps=100), loss="landau_cd")
+def test_every_recipe_trains(name, tmp_path):
+    # A hundred steps of all recipes take a quarter of an hour: KERAS_WCD_STEPS=100 runs them.
+    steps = int(os.environ.get("KERAS_WCD_STEPS", 6))
+    fitted = run(tmp_path, reduced(name, epochs=None, steps=steps), loss="landau_cd")
     assert np.isfinite(fitted.history["loss"]).all()
     # Ten pairs in batches of four are three steps.
-    assert len(fitted.history["loss"]) == 34
+    assert len(fitted.history["loss"]) == -(-steps // 3)
 
 
 def test_steps_end_a_run_within_an_epoch(tmp_path):
