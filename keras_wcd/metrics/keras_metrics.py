@@ -1,6 +1,7 @@
 """Keras metrics in the field's conventions."""
 
 import abc
+import math
 
 import keras
 import numpy as np
@@ -136,7 +137,9 @@ class Hausdorff(AbstractCloudMetric):
 
     def measure(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         pred, true = match(y_true, y_pred)
-        return ops.maximum(pred.max(pred.distance), true.max(true.distance))
+        there, back = pred.max(pred.distance), true.max(true.distance)
+        # XLA's maximum passes a NaN over.
+        return ops.where(ops.isnan(there + back), math.nan, ops.maximum(there, back))
 
 
 @keras.saving.register_keras_serializable("keras_wcd")

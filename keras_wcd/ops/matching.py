@@ -55,7 +55,7 @@ class Side:
         largest = ops.max(ops.where(failed, 0.0, values), axis=-1)
         known = ops.logical_not(ops.any(failed, axis=-1))
         if self.valid is not None:
-            known = ops.logical_and(known, self.size[:, 0] > 0)
+            known = ops.logical_and(known, ops.any(self.valid, axis=-1))
         return ops.where(known, largest, math.nan)
 
 

@@ -35,9 +35,7 @@ def blocks(monkeypatch):
                 met.append((*x_shape[:2], y_shape[1]))
                 return np.int32(0)
 
-            with tf.control_dependencies(
-                [tf.numpy_function(note, [tf.shape(x), tf.shape(y)], tf.int32)]
-            ):
+            with tf.control_dependencies([tf.numpy_function(note, [tf.shape(x), tf.shape(y)], tf.int32)]):
                 return function(tf.identity(x), y, *rest)
 
         return look
