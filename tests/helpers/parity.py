@@ -78,7 +78,7 @@ def weights(meta):
     return found
 
 
-@functools.cache
+@functools.lru_cache(maxsize=1)
 def load(name):
     """Arrays, facts and weights of a small recording."""
     with np.load(HERE / f"{name}.npz") as archive, np.load(HERE / "inputs.npz") as inputs:

@@ -4,6 +4,8 @@ The large recordings beside the checkout say the same of every point and of the 
 where a recorded choice can be forced upon the network; the tests of the single networks read those.
 """
 
+import gc
+
 import keras
 import numpy as np
 import parity
@@ -36,6 +38,14 @@ UNSURE = {
 rows of a cloud after an exchange have their random weights, and what lies behind the maxima follows them."""
 WITHOUT_GRADIENT = {"fbnet"}
 """Its gradients are recorded after three steps, where the choice among neighbors that coincide has moved the points."""
+
+
+@pytest.fixture(autouse=True)
+def memory_of_one_network():
+    """Give back a network before the next: twenty-two at once take more than most machines have."""
+    yield
+    keras.backend.clear_session()
+    gc.collect()
 
 
 class Given:
