@@ -119,12 +119,12 @@ def test_a_name_that_nobody_knows_is_answered_with_the_nearest():
         small_pcn().compile(loss={"name": "hyper_cd", "alhpa": 2})
 
 
-def test_networks_are_imported_built_and_loaded_without_any_loss():
+def test_networks_are_imported_built_and_loaded_without_any_loss(tmp_path):
     code = (
         "import sys, keras_wcd.models; model = keras_wcd.models.CompletionModel.from_preset('default'); "
         "assert not [name for name in sys.modules if name.startswith('keras_wcd.losses')]"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
 
 
