@@ -128,7 +128,8 @@ def test_two_runs_in_one_folder_are_refused(tmp_path):
         "import pathlib, sys, time\nfrom keras_wcd.training.run_folder import locked\n"
         "with locked(pathlib.Path(sys.argv[1])):\n    print('held', flush=True)\n    time.sleep(600)\n"
     )
-    with subprocess.Popen([sys.executable, "-c", holder, tmp_path / "run"], stdout=subprocess.PIPE, text=True) as other:
+    command = [sys.executable, "-c", holder, tmp_path / "run"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout.readline() == "held\n"
         with pytest.raises(ValueError, match=f"run: process {other.pid} on .* trains there"):
             run(tmp_path)
