@@ -70,31 +70,32 @@ class AbstractChamfer(keras.losses.Loss, abc.ABC):
         """The reduced loss; `sample_weight` is a number or `(B,)`."""
         # Before Keras casts: that would make floats of integers, and one place of points that are far from the origin.
         y_pred, y_true = as_pair(y_pred, y_true, "y_pred", "y_true")
-        # XLA makes a choice of a product with a mask, which would lose the NaN of a failed prediction.
-        counted = ops.cast(ops.logical_or(_present(y_true), _failed(y_pred)), y_pred.dtype)
-        weight = counted * as_weights(sample_weight, counted)
+        weight = as_weights(sample_weight, y_true[:, 0, 0])
+        present = _present(y_true)
+        count = ops.sum(ops.cast(present, weight.dtype))
         if self.reduction in ("sum_over_batch_size", "mean"):
             # As Keras does for masked samples: the mean is over those that count.
-            weight *= ops.cast(ops.shape(counted)[0], counted.dtype) / ops.maximum(ops.sum(counted), 1)
+            weight *= ops.cast(ops.shape(y_true)[0], weight.dtype) / ops.maximum(count, 1)
+        elif self.reduction == "mean_with_sample_weight":
+            # XLA makes a choice of a product with a mask, which would lose the NaN of a failed prediction.
+            weight = ops.where(ops.logical_or(present, _failed(y_pred)), weight, 0.0)
         return super().__call__(y_true, y_pred, weight)
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """The loss of every cloud, `(B,)`; 0 for one whose truth is padding alone."""
         y_pred, y_true = as_pair(y_pred, y_true, "y_pred", "y_true")
-        present = _present(y_true)
-        # Zeros in place of a truth that is not there keep the gradient of the branch not taken finite.
-        loss = self.compare(ops.where(present[:, None, None], y_true, 0.0), y_pred)
+        # As if it were of one point, which keeps the gradient of the branch not taken finite.
+        loss = ops.where(_present(y_true), self.compare(y_true, y_pred, empty=1.0), 0.0)
         # What a compiled exp makes of a NaN is not certain: a failed prediction is not left to the profile to pass on.
-        failed = ops.cast(ops.where(_failed(y_pred), math.nan, 0.0), loss.dtype)
-        return ops.where(present, loss, 0.0) + failed
+        return loss + ops.cast(ops.where(_failed(y_pred), math.nan, 0.0), loss.dtype)
 
-    def compare(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        """The loss of every cloud, `(B,)`; NaN for one whose truth is padding alone."""
+    def compare(self, y_true: Tensor, y_pred: Tensor, *, empty: float = math.nan) -> Tensor:
+        """The loss of every cloud, `(B,)`; `empty` is the size of a truth that is padding alone."""
         wanted = {"pred": self.pred_weight > 0, "true": self.true_weight > 0}
-        sides = match(y_true, y_pred, **wanted, lowest=self.ties)
+        sides = match(y_true, y_pred, **wanted, lowest=self.ties, empty=empty)
         weights = (self.pred_weight, self.true_weight)
         terms = [w * self.one_way(side) for w, side in zip(weights, sides, strict=True) if side is not None]
-        return terms[0] if len(terms) == 1 else terms[0] + terms[1]
+        return sum(terms[1:], terms[0])
 
     def get_config(self) -> dict:
         """Every argument, by name."""
@@ -128,7 +129,7 @@ def _present(y_true: Tensor) -> Tensor:
 
 def _failed(y_pred: Tensor) -> Tensor:
     """Which predictions `(B,)` hold a NaN."""
-    return ops.any(is_padding(y_pred), axis=-1)
+    return ops.any(ops.isnan(y_pred), axis=(1, 2))
 
 
 def snake_case(name: str) -> str:

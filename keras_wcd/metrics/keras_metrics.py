@@ -150,8 +150,8 @@ class EMD(AbstractCloudMetric):
 
     Exact by assignment for clouds of one size up to `exact_points`, and for others whose sizes have a common multiple
     up to it. Beyond that the cost of a transport that `keras_wcd.ops.transport` proves to be at most 1 % dearer than
-    the cheapest, and never cheaper: 1 to 3 seconds of one core for a pair of 3000 points, 15 to 45 for 16384, in memory
-    that does not grow with the pairs. Computed on the host, so not under `jit_compile=True`.
+    the cheapest, and never cheaper: in 0.3 to 1 second on two cores for clouds of 3000 points and 1 to 24 for 16384,
+    in memory that does not grow with their product. Computed on the host, so not under `jit_compile=True`.
 
     Args:
         exact_points: Largest cloud that is assigned exactly; the time grows with the cube of its size.

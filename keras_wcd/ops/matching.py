@@ -19,7 +19,7 @@ class Side:
         squared: Squared distances `(B, N)`.
         index: Rows of the neighbors `(B, N)`.
         valid: Which points count `(B, N)`, or None for all.
-        size: How many points count, `(B, 1)` or a number; NaN for none, so that what is measured is NaN.
+        size: How many points count, `(B, 1)` or a number.
         other_size: The same of the other cloud.
         other_rows: Rows of the other cloud, padding included.
     """
@@ -60,17 +60,23 @@ class Side:
 
 
 @overload
-def match(y_true: Tensor, y_pred: Tensor, *, lowest: bool = False) -> tuple[Side, Side]: ...
+def match(y_true: Tensor, y_pred: Tensor, *, lowest: bool = False, empty: float = ...) -> tuple[Side, Side]: ...
 
 
 @overload
 def match(
-    y_true: Tensor, y_pred: Tensor, *, pred: bool, true: bool, lowest: bool = False
+    y_true: Tensor, y_pred: Tensor, *, pred: bool, true: bool, lowest: bool = False, empty: float = ...
 ) -> tuple[Side | None, Side | None]: ...
 
 
 def match(
-    y_true: Tensor, y_pred: Tensor, *, pred: bool = True, true: bool = True, lowest: bool = False
+    y_true: Tensor,
+    y_pred: Tensor,
+    *,
+    pred: bool = True,
+    true: bool = True,
+    lowest: bool = False,
+    empty: float = math.nan,
 ) -> tuple[Side | None, Side | None]:
     """The sides that start from the predicted and from the true points; one not asked for is None.
 
@@ -80,11 +86,12 @@ def match(
         pred: Whether to match the predicted points.
         true: Whether to match the true points.
         lowest: As in `nearest`, for what depends on which neighbor is found.
+        empty: The size of a truth without points: NaN makes what is measured NaN.
     """
     y_pred, y_true = as_pair(y_pred, y_true, "y_pred", "y_true")
     valid = ops.logical_not(is_padding(y_true))
     size_true = ops.sum(ops.cast(valid, y_pred.dtype), axis=-1, keepdims=True)
-    size_true = ops.where(size_true > 0, size_true, math.nan)
+    size_true = ops.where(size_true > 0, size_true, empty)
     rows_pred, rows_true = ops.shape(y_pred)[1], ops.shape(y_true)[1]
     size_pred = ops.cast(rows_pred, y_pred.dtype)
     if pred and true:

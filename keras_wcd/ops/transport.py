@@ -184,4 +184,5 @@ def _cheapest(
     dice *= unit
     reduced += dice
     count = min(NEIGHBORS, len(y))
-    return least, np.argpartition(reduced, count - 1, axis=1)[:, :count]
+    # Copied, for a view would keep all the rest.
+    return least, np.argpartition(reduced, count - 1, axis=1)[:, :count].copy()

@@ -1,6 +1,7 @@
 """Optimal transport beyond exact sizes: never below the cheapest, at most 1 % above, against SciPy's assignment."""
 
 import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -127,6 +128,17 @@ def test_clouds_that_are_nearly_the_same_cost_their_difference(noise):
     assert exact <= transport_cost(x, y).upper <= exact * 1.01
 
 
+def test_points_that_lie_together_do_not_all_offer_the_same_edges():
+    rng = np.random.default_rng(0)
+    places = rng.normal(size=(10, 3)), rng.normal(size=(7, 3))
+    x, y = (np.repeat(place, 400, axis=0) for place in places)
+    exact = programmed(*places)
+    found = transport_cost(x + 1e-9 * rng.normal(size=x.shape), y + 1e-9 * rng.normal(size=y.shape))
+    # The noise moves the cost by its own size at most.
+    assert exact - 1e-8 <= found.upper <= exact * 1.01 + 1e-8
+    assert found.upper - found.lower <= 0.01 * found.upper
+
+
 def test_a_cloud_counted_twice_costs_nothing():
     x = np.random.default_rng(6).normal(size=(700, 3))
     assert transport_cost(np.concatenate([x, x]), x) == (0, 0)
@@ -169,3 +181,16 @@ def test_a_flow_that_needs_prices_above_the_limit_is_given_up():
     assert flow.Flow(rows, columns, np.array([0, 0, 7]), np.array([2, 1]), np.array([2, 1])).solve(limit=7)
     no_way_out = flow.Flow(rows[:2], columns[:2], np.array([0, 0]), np.array([2, 1]), np.array([2, 1]))
     assert not no_way_out.solve(limit=5)
+
+
+def test_memory_does_not_grow_with_the_pairs():
+    rng = np.random.default_rng(9)
+    clouds = rng.uniform(size=(2, 4000, 3))
+    tracemalloc.start()
+    try:
+        transport_cost(*clouds, tolerance=0.05)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # All pairs in float64 are 128 MB.
+    assert peak < 80e6
