@@ -1,6 +1,7 @@
 """What every loss between clouds shares: the search, padding, weights of the two sides, and serialization."""
 
 import abc
+import functools
 import math
 import re
 from typing import Any
@@ -95,7 +96,7 @@ class AbstractChamfer(keras.losses.Loss, abc.ABC):
         sides = match(y_true, y_pred, **wanted, lowest=self.ties, empty=empty)
         weights = (self.pred_weight, self.true_weight)
         terms = [w * self.one_way(side) for w, side in zip(weights, sides, strict=True) if side is not None]
-        return sum(terms[1:], terms[0])
+        return functools.reduce(ops.add, terms)
 
     def get_config(self) -> dict:
         """Every argument, by name."""
