@@ -139,6 +139,21 @@ def test_points_that_lie_together_do_not_all_offer_the_same_edges():
     assert found.upper - found.lower <= 0.01 * found.upper
 
 
+def test_ties_among_edges_are_broken_so_that_a_transport_fits_through_them():
+    rng = np.random.default_rng(0)
+
+    # Three places in a row, the points of each within 1e-9: all of them lie nearest to the same eight of the others.
+    def clouds(first):
+        return np.stack([np.zeros(600), 1e-9 * rng.normal(size=600), first + rng.integers(0, 3, 600)], axis=1)
+
+    x, y = clouds(0.0), clouds(0.5)
+    # On a line points are carried in their order.
+    exact = np.abs(np.sort(x[:, 2]) - np.sort(y[:, 2])).mean()
+    found = transport_cost(x, y)
+    assert exact - 1e-8 <= found.upper <= exact * 1.01
+    assert found.upper - found.lower <= 0.01 * found.upper
+
+
 def test_a_cloud_counted_twice_costs_nothing():
     x = np.random.default_rng(6).normal(size=(700, 3))
     assert transport_cost(np.concatenate([x, x]), x) == (0, 0)
