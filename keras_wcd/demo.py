@@ -18,7 +18,7 @@ from keras_wcd.export import benchmark, to_tflite, verify
 from keras_wcd.files import writable
 from keras_wcd.models import PCN
 from keras_wcd.training.callbacks import save_model
-from keras_wcd.training.loop import Fitted, fit
+from keras_wcd.training.plain import Fitted, fit
 from keras_wcd.visual.pictures import clouds_png, curves_png
 from keras_wcd.visual.report import Report
 

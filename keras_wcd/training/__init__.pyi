@@ -3,8 +3,8 @@ from .beside import Interrupted as Interrupted
 from .by_recipe import replay as replay
 from .by_recipe import train as train
 from .diverged import DivergedError as DivergedError
-from .loop import Fitted as Fitted
-from .loop import fit as fit
+from .plain import Fitted as Fitted
+from .plain import fit as fit
 from .recipe_files import changed as changed
 from .recipe_files import recipe_of as recipe_of
 from .recipes import RECIPES as RECIPES

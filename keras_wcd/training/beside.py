@@ -16,7 +16,7 @@ from keras_wcd.files import replacing
 from keras_wcd.training.checkpoint import save_checkpoint
 from keras_wcd.training.optimizers import inner, restart
 from keras_wcd.training.recipes import Recipe
-from keras_wcd.training.steps import Position
+from keras_wcd.training.loop import Position
 
 
 class Interrupted(KeyboardInterrupt):

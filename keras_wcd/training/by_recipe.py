@@ -21,11 +21,11 @@ from keras_wcd.training.beside import FollowRecipe, KeepRun, best_so_far, stoppi
 from keras_wcd.training.callbacks import AveragedCheckpoint, BestCheckpoint, Progress, save_model
 from keras_wcd.training.checkpoint import load_checkpoint, variables_of
 from keras_wcd.training.diverged import Replayed, StopWhereDiverged, replay_step
-from keras_wcd.training.loop import Fitted, check_size
+from keras_wcd.training.plain import Fitted, check_size
 from keras_wcd.training.optimizers import GuardedAdam, optimizer_of
 from keras_wcd.training.recipe_files import from_plain, plain
 from keras_wcd.training.recipes import Recipe
-from keras_wcd.training.steps import Loop, Position
+from keras_wcd.training.loop import Loop, Position
 from keras_wcd.training.terms import WithRepulsion
 
 PUBLISHED = {"CD-L1": "cd_l1", "CD-L2": "cd_l2"}

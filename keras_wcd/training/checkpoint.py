@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from keras_wcd.files import replacing
-from keras_wcd.training.steps import Position
+from keras_wcd.training.loop import Position
 
 FORMAT = 1
 

@@ -14,7 +14,7 @@ from keras_wcd.files import replacing
 from keras_wcd.training.checkpoint import load_checkpoint, save_checkpoint, values_of, variables_of
 from keras_wcd.training.optimizers import inner
 from keras_wcd.training.run_folder import DIVERGED
-from keras_wcd.training.steps import Loop, step_function
+from keras_wcd.training.loop import Loop, step_function
 
 STATE, BATCH = "state.npz", "batch.npz"
 

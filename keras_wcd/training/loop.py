@@ -1,155 +1,136 @@
-"""A plain training run: one network, one data set, one loss."""
+"""The loop of a training run: pass after pass, step after step, from any place in the data on."""
 
 import dataclasses
 import math
-import os
-import pathlib
-import warnings
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import keras
 import numpy as np
 
-from keras_wcd.data.augment import Augment
-from keras_wcd.data.datasets.base import Dataset
-from keras_wcd.files import writable
-from keras_wcd.metrics import CDL1
-from keras_wcd.training.callbacks import BestCheckpoint, Progress, StopAtNonFiniteLoss, save_model
-
-LEFT = ("log.csv", "best.keras", "last.keras")
-"""Files that a run leaves in its folder."""
-SIZES = (0.2, 5.0)
-"""Diagonals of shapes, over the loss's scale, between which the constants of the losses mean what they are said to."""
+from keras_wcd.data.pipeline.batches import Batches
 
 
-@dataclasses.dataclass(frozen=True)
-class Fitted:
-    """What a run leaves behind.
+@dataclasses.dataclass
+class Position:
+    """How far a run has come.
 
     Attributes:
-        model: The network after the last step.
-        history: Figures by epoch: `loss`, `val_loss`, `val_cd_l1`.
-        best: The smallest `val_cd_l1`.
+        epoch: Passes that are over.
+        batch: Batches of the pass in which it is.
+        step: Steps since the beginning.
+        pairs: Pairs seen in this pass.
+        sums: Sums of the figures over them.
+        history: Figures of every pass that is over.
     """
 
-    model: keras.Model
-    history: dict[str, list[float]]
-    best: float
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    pairs: int = 0
+    sums: dict[str, float] = dataclasses.field(default_factory=dict)
+    history: list[dict[str, float]] = dataclasses.field(default_factory=list)
+
+    def add(self, logs: dict[str, float], pairs: int) -> None:
+        """A step that is over, of so many pairs."""
+        self.batch, self.step, self.pairs = self.batch + 1, self.step + 1, self.pairs + pairs
+        for name, value in logs.items():
+            self.sums[name] = self.sums.get(name, 0.0) + float(value) * pairs
+
+    def means(self) -> dict[str, float]:
+        """Means over the pairs of this pass."""
+        return {name: total / self.pairs for name, total in self.sums.items()}
+
+    def close(self, logs: dict[str, float]) -> None:
+        """The pass is over; these are its figures."""
+        self.history.append({"epoch": self.epoch, **logs})
+        self.epoch, self.batch, self.pairs, self.sums = self.epoch + 1, 0, 0, {}
 
 
-def fit(
-    model: keras.Model,
-    dataset: Dataset,
-    loss: keras.losses.Loss,
-    *,
-    epochs: int = 20,
-    batch_size: int = 16,
-    learning_rate: float = 1e-3,
-    optimizer: keras.optimizers.Optimizer | None = None,
-    augment: Augment | None = None,
-    checkpoint: keras.callbacks.Callback | None = None,
-    output: str | os.PathLike | None = None,
-    overwrite: bool = False,
-    seed: int = 0,
-    progress: bool = True,
-) -> Fitted:
-    """Train with a linear warm-up over a twentieth of the steps and a cosine decay to a hundredth.
+class Loop:
+    """Trains a compiled model on the batches of a split, and validates it after each pass.
+
+    Callbacks are Keras's, and are called in their order. At `on_train_batch_end` and `on_epoch_end` the position is
+    that of the next step.
 
     Args:
-        model: A `CompletionModel`.
-        dataset: A data set of `keras_wcd.data`; its splits "train" and "val" are used.
-        loss: The loss of every stage. Its constants are made for shapes of a bounding-box diagonal about 1, or about
-            the loss's `scale`; where those of the data are far from it, a `UserWarning` says so.
-        epochs: Passes over the training split.
-        batch_size: Clouds in a step.
-        learning_rate: The highest.
-        optimizer: In place of Adam: one like it is made, whose learning rate is the schedule.
-        augment: Changes of the pairs trained on.
-        checkpoint: A callback that keeps the best network, in place of the one that writes `best.keras`.
-        output: Folder for `log.csv`, `best.keras` (smallest validation CD-L1) and `last.keras`; None keeps nothing.
-        overwrite: Whether the files of an earlier run in `output` may be replaced.
-        seed: Of the order of the data.
-        progress: Whether to draw a bar.
-
-    Raises:
-        ValueError: for a count below 1, a learning rate that is not a positive number, an `output` that holds a run
-            or is a file, or at the step where the loss is not finite.
-        PermissionError: where `output` cannot be written to.
+        model: A compiled model that answers with the figure `loss`.
+        batches: Pairs to train on.
+        validate: Answers with the figures of a validation, without `val_`; None where there is none.
+        epochs: Passes in all.
+        steps: Steps in all, where they end the run before the passes do.
+        callbacks: What happens beside the steps.
+        position: Where to begin.
     """
-    _check_numbers(learning_rate, epochs=epochs, batch_size=batch_size)
-    folder = None if output is None else _free(pathlib.Path(output), overwrite)
-    check_size(dataset, batch_size, loss)
-    validation = dataset.to_tf_data("val", batch_size)
-    train = dataset.to_tf_data("train", batch_size, augment=augment, seed=seed)
-    # Where the network will want to see shapes.
-    model.frame = dataset.frame
-    optimizer = keras.optimizers.Adam() if optimizer is None else optimizer
-    optimizer = _scheduled(optimizer, _schedule(epochs * len(train), learning_rate))
-    model.compile(optimizer, loss=loss, metrics=[CDL1()])
-    callbacks = [StopAtNonFiniteLoss(), Progress(loss.name, disable=not progress)]
-    if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in LEFT:
-            (folder / name).unlink(missing_ok=True)
-        callbacks.append(keras.callbacks.CSVLogger(folder / "log.csv"))
-        checkpoint = BestCheckpoint(folder / "best.keras") if checkpoint is None else checkpoint
-    callbacks += [] if checkpoint is None else [checkpoint]
-    # The data set shuffles itself.
-    arguments = {"validation_data": validation, "epochs": epochs, "callbacks": callbacks, "shuffle": False}
-    history = model.fit(train, verbose=0, **arguments).history
-    if folder is not None:
-        save_model(model, folder / "last.keras")
-    return Fitted(model, history, min(history["val_cd_l1"]))
 
-
-def _check_numbers(learning_rate: float, **counts: int) -> None:
-    for name, value in counts.items():
-        if not value >= 1 or value % 1:
-            raise ValueError(f"{name} must be at least 1 and whole, got {value}")
-    if not 0 < learning_rate < math.inf:
-        raise ValueError(f"learning_rate must be a finite number above 0, got {learning_rate}")
-
-
-def _free(folder: pathlib.Path, overwrite: bool) -> pathlib.Path:
-    """A folder that can be written to and holds no run, unless that may be overwritten."""
-    writable(folder, folder=True)
-    held = [name for name in LEFT if (folder / name).exists()]
-    if held and not overwrite:
-        raise ValueError(
-            f"{folder}: holds the {', '.join(held)} of an earlier run; name another folder, or overwrite them "
-            "(overwrite=True, --overwrite)"
-        )
-    return folder
-
-
-def check_size(dataset: Dataset, count: int, loss: keras.losses.Loss) -> None:
-    """Warn where the first shapes are of another size than the losses' constants are made for."""
-    truths = (dataset.load("train", index).complete for index in range(min(count, dataset.size("train"))))
-    # A truth that is not there, or not finite, is told of where batches are made of it.
-    diagonals = [np.linalg.norm(np.ptp(truth, axis=0)) for truth in truths if truth is not None]
-    diagonal, scale = float(np.median(diagonals or [np.nan])), float(getattr(loss, "scale", 1.0))
-    if diagonal / scale < SIZES[0] or diagonal / scale > SIZES[1]:
-        warnings.warn(
-            f"the shapes of the split 'train' have bounding boxes of diagonal {diagonal:.3g}, and {loss.name} is made "
-            f"for about {scale:g}: are they in millimeters? Bring them into a frame where the diagonal is 1, as PCN's "
-            f"are, or give a weighted loss scale={diagonal:.3g}",
-            UserWarning,
-            stacklevel=3,
+    def __init__(
+        self,
+        model: keras.Model,
+        batches: Batches,
+        validate: Callable[[keras.callbacks.CallbackList], dict[str, float]] | None,
+        *,
+        epochs: int,
+        steps: int | None = None,
+        callbacks: Iterable[keras.callbacks.Callback] = (),
+        position: Position | None = None,
+    ):
+        self.model, self.batches, self.validate = model, batches, validate
+        self.epochs, self.steps = epochs, math.inf if steps is None else steps
+        self.position = Position() if position is None else position
+        self.pair: tuple[np.ndarray, ...] = ()
+        self._made_for: Any = None
+        self.callbacks = keras.callbacks.CallbackList(
+            list(callbacks), add_history=False, model=model, epochs=epochs, steps=len(batches)
         )
 
+    def run(self) -> list[dict[str, float]]:
+        """Figures of every pass, also of those before the place where it began."""
+        self.model.stop_training = False
+        self.callbacks.on_train_begin()
+        while self.position.epoch < self.epochs and self.position.step < self.steps:
+            self._epoch(self.position.epoch)
+            if self.model.stop_training:
+                break
+        self.callbacks.on_train_end(self.position.history[-1] if self.position.history else None)
+        return self.position.history
 
-def _schedule(steps: int, highest: float) -> keras.optimizers.schedules.LearningRateSchedule:
-    warmup = max(1, steps // 20)
-    return keras.optimizers.schedules.CosineDecay(
-        0.0, max(1, steps - warmup), alpha=0.01, warmup_target=highest, warmup_steps=warmup
-    )
+    def _epoch(self, epoch: int) -> None:
+        self.callbacks.on_epoch_begin(epoch)
+        for pair in self.batches.of_epoch(epoch, self.position.batch):
+            self._step(pair)
+            if self.model.stop_training or self.position.step >= self.steps:
+                break
+        logs = self.position.means()
+        if self.validate is not None:
+            logs |= {f"val_{name}": value for name, value in self.validate(self.callbacks).items()}
+        self.position.close(logs)
+        self.callbacks.on_epoch_end(epoch, logs)
+
+    def _step(self, pair: tuple[np.ndarray, ...]) -> None:
+        self.pair, batch = pair, self.position.batch
+        self.callbacks.on_train_batch_begin(batch)
+        # A callback that changes what is traced has Keras make its function anew.
+        self.model.make_train_function()
+        if self._made_for is not self.model.train_function:
+            self._made_for, self._function = self.model.train_function, step_function(self.model, pair)
+        self.model.reset_metrics()
+        logs = {name: float(value) for name, value in self._function(*pair).items()}
+        self.position.add(logs, len(pair[0]))
+        self.callbacks.on_train_batch_end(batch, logs)
 
 
-def _scheduled(
-    optimizer: keras.optimizers.Optimizer, schedule: keras.optimizers.schedules.LearningRateSchedule
-) -> keras.optimizers.Optimizer:
-    """A new optimizer like the one given: one whose rate is replaced keeps its model from being exported."""
-    config = optimizer.get_config()
-    # In mixed precision one optimizer may stand around another.
-    inner = config["inner_optimizer"]["config"] if "inner_optimizer" in config else config
-    inner["learning_rate"] = keras.saving.serialize_keras_object(schedule)
-    return type(optimizer).from_config(config)
+def step_function(model: keras.Model, pair: tuple[np.ndarray, ...]) -> Callable[..., dict[str, Any]]:
+    """A training step for pairs like this one, of any number in a batch.
+
+    Keras traces the first size of a batch and then all others: a run that begins at a batch that is not full would
+    compute by other graphs than one that began before, and round otherwise.
+    """
+    import tensorflow as tf
+
+    def step(*pair: Any) -> dict[str, Any]:
+        return model.train_step(pair)
+
+    if model.run_eagerly:
+        return lambda *pair: step(*map(tf.convert_to_tensor, pair))
+    signature = [tf.TensorSpec((None, *part.shape[1:]), part.dtype) for part in pair]
+    return tf.function(step, input_signature=signature, jit_compile=model.jit_compile, autograph=False)

@@ -66,7 +66,7 @@ def main(folder, place, count):
     from keras_wcd.training import train
 
     if place == "step":
-        from keras_wcd.training.steps import Position
+        from keras_wcd.training.loop import Position
 
         add = Position.add
 

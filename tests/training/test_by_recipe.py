@@ -236,7 +236,7 @@ def test_a_run_that_goes_on_before_a_validation_weighs_the_stages_as_its_last_st
     from keras_wcd.training.beside import FollowRecipe
     from keras_wcd.training.by_recipe import compiled
     from keras_wcd.training.recipes import Stage
-    from keras_wcd.training.steps import Position
+    from keras_wcd.training.loop import Position
 
     stages = (Stage("coarse", Piecewise((1.0, 0.5), (4,))), Stage("fine"))
     recipe = quick(stages=stages)

@@ -12,7 +12,7 @@ from keras_wcd.training import RECIPES
 from keras_wcd.training.beside import FollowRecipe
 from keras_wcd.training.by_recipe import compiled
 from keras_wcd.training.recipes import SHAPENET55_RECIPES
-from keras_wcd.training.steps import Position
+from keras_wcd.training.loop import Position
 
 pytestmark = tensorflow_only
 
