@@ -1,6 +1,7 @@
 """The folder of a run: who may write to it, what the run was begun with, and which files it holds."""
 
 import contextlib
+import csv
 import importlib.metadata
 import json
 import os
@@ -10,7 +11,6 @@ import shutil
 from collections.abc import Iterator
 from typing import Any
 
-import keras
 import numpy as np
 
 from keras_wcd.data.contract import PairDataset
@@ -21,8 +21,23 @@ CONFIG, CHECKPOINT, LOG, BEST, LAST, DIVERGED = (
     *("config.json", "checkpoint.npz", "log.csv"),
     *("best.keras", "last.keras", "diverged"),
 )
-LEFT = (CONFIG, CHECKPOINT, LOG, BEST, LAST, DIVERGED)
+EPOCHS, REPORT, PICTURES, EVALUATION, TENSORBOARD = (
+    *("epochs.csv", "report.html"),
+    *("pictures", "evaluation", "tensorboard"),
+)
+CLOUDS = "clouds.npz"
+"""The clouds of all pictures, in their folder."""
+LEFT = (CONFIG, CHECKPOINT, LOG, BEST, LAST, DIVERGED, EPOCHS, REPORT)
 """What a run leaves in its folder."""
+INSIDE = (
+    f"{PICTURES}/epoch_*.png",
+    f"{PICTURES}/{CLOUDS}",
+    f"{EVALUATION}/*/*.csv",
+    f"{EVALUATION}/*/*.json",
+    f"{EVALUATION}/*/*.png",
+    f"{TENSORBOARD}/events.out.tfevents.*",
+)
+"""What it leaves in folders of names that others use, too: of these only the run's own files are removed."""
 LOCK = ".lock"
 _LOOKED_AT = 16
 """Pairs of a split by whose points a data set is known again."""
@@ -100,6 +115,9 @@ def emptied(folder: pathlib.Path) -> None:
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
+    for pattern in INSIDE:
+        for path in folder.glob(pattern):
+            path.unlink()
 
 
 def check_space(folder: pathlib.Path, size: int) -> None:
@@ -132,6 +150,8 @@ def data_of(dataset: PairDataset) -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """What computes."""
+    import keras
+
     found = {"backend": keras.backend.backend(), "python": platform.python_version(), "system": platform.platform()}
     for name in ("keras-wcd", "keras", "tensorflow", "numpy"):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
@@ -174,3 +194,40 @@ def check_same(folder: pathlib.Path, new: dict[str, Any]) -> None:
                 f"{folder}: the run there was begun with another {part} ({difference(was, is_)}); go on with the "
                 "same, or name another folder"
             )
+
+
+def cloud_key(number: int) -> str:
+    """Under what the completions after so many passes are kept in `CLOUDS`."""
+    return f"epoch_{number:04d}"
+
+
+def picture_name(number: int) -> str:
+    """The file of the picture after so many passes."""
+    return f"{cloud_key(number)}.png"
+
+
+def read_table(path: pathlib.Path) -> list[dict[str, Any]]:
+    """Rows of a CSV file of numbers, an empty cell None; no rows without a file.
+
+    Raises:
+        ValueError: for a cell that is no number.
+    """
+    if not path.is_file():
+        return []
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    try:
+        return [{name: float(cell) if cell else None for name, cell in row.items()} for row in rows]
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path}: no table of numbers ({error})") from None
+
+
+def holder(folder: pathlib.Path) -> str | None:
+    """Who trains in a folder, such as `process 123 on that-machine`; None where nobody does."""
+    try:
+        with open(folder / LOCK, encoding="utf-8") as file:
+            told = file.read().strip()
+            # What a process that was killed has left behind is no lock.
+            return told if told and not _taken(file) else None
+    except OSError:
+        return None
