@@ -1,0 +1,31 @@
+"""Files of a run as they are named and read again."""
+
+import csv
+import pathlib
+from typing import Any
+
+
+def cloud_key(number: int) -> str:
+    """Under what the completions after so many passes are kept."""
+    return f"epoch_{number:04d}"
+
+
+def picture_name(number: int) -> str:
+    """The file of the picture after so many passes."""
+    return f"{cloud_key(number)}.png"
+
+
+def read_table(path: pathlib.Path) -> list[dict[str, Any]]:
+    """Rows of a CSV file of numbers, an empty cell None; no rows without a file.
+
+    Raises:
+        ValueError: for a cell that is no number.
+    """
+    if not path.is_file():
+        return []
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    try:
+        return [{name: float(cell) if cell else None for name, cell in row.items()} for row in rows]
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path}: no table of numbers ({error})") from None
