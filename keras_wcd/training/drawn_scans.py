@@ -10,7 +10,8 @@ from keras_wcd.data.contract import PairDataset
 from keras_wcd.files import replacing
 from keras_wcd.frames import resample
 from keras_wcd.training.loop import Position
-from keras_wcd.training.run_folder import CLOUDS, cloud_key, picture_name
+from keras_wcd.training.run_files import cloud_key, picture_name
+from keras_wcd.training.run_folder import CLOUDS
 from keras_wcd.visual.pictures import clouds_png
 
 SHOWN = 4

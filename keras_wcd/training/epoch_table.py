@@ -14,7 +14,7 @@ from keras_wcd.export.timing import peak_memory
 from keras_wcd.files import replacing
 from keras_wcd.training.loop import Position
 from keras_wcd.training.optimizers import inner
-from keras_wcd.training.run_folder import read_table
+from keras_wcd.training.run_files import read_table
 
 
 class RecordEpochs(keras.callbacks.Callback):

@@ -7,7 +7,8 @@ from typing import Any
 import keras
 
 from keras_wcd.training.loop import Position
-from keras_wcd.training.run_folder import EPOCHS, PICTURES, TENSORBOARD, picture_name, read_table
+from keras_wcd.training.run_files import picture_name, read_table
+from keras_wcd.training.run_folder import EPOCHS, PICTURES, TENSORBOARD
 
 GROUPS = {"learning_rate": "schedule", "gradient_norm": "gradient"}
 """Columns of `epochs.csv` that are drawn, with the group they stand in; weights of the stages are drawn, too."""

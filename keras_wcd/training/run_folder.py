@@ -1,7 +1,6 @@
 """The folder of a run: who may write to it, what the run was begun with, and which files it holds."""
 
 import contextlib
-import csv
 import importlib.metadata
 import json
 import os
@@ -186,40 +185,32 @@ def check_same(folder: pathlib.Path, new: dict[str, Any]) -> None:
     Raises:
         ValueError: with what was changed.
     """
-    old = read_config(folder)
+    part, changed = _changed(read_config(folder), new)
+    if part:
+        raise ValueError(
+            f"{folder}: the run there was begun with another {part} ({changed}); go on with the same, or name another "
+            "folder"
+        )
+
+
+def check_equal(chief: dict[str, Any], own: dict[str, Any]) -> None:
+    """Refuse a worker that trains by another recipe, loss, seed or data set than the chief.
+
+    Raises:
+        ValueError: with what differs.
+    """
+    part, changed = _changed(chief, own)
+    if part:
+        raise ValueError(f"this worker has another {part} than the chief ({changed}); give all workers the same")
+
+
+def _changed(old: dict[str, Any], new: dict[str, Any]) -> tuple[str, str]:
+    """The first part of two configurations that differs, and how; empty where they are the same."""
     for part in ("recipe", "loss", "data", "seed"):
         was, is_ = ({part: c.get(part)} if part == "seed" else c.get(part) or {} for c in (old, new))
         if was != is_:
-            raise ValueError(
-                f"{folder}: the run there was begun with another {part} ({difference(was, is_)}); go on with the "
-                "same, or name another folder"
-            )
-
-
-def cloud_key(number: int) -> str:
-    """Under what the completions after so many passes are kept in `CLOUDS`."""
-    return f"epoch_{number:04d}"
-
-
-def picture_name(number: int) -> str:
-    """The file of the picture after so many passes."""
-    return f"{cloud_key(number)}.png"
-
-
-def read_table(path: pathlib.Path) -> list[dict[str, Any]]:
-    """Rows of a CSV file of numbers, an empty cell None; no rows without a file.
-
-    Raises:
-        ValueError: for a cell that is no number.
-    """
-    if not path.is_file():
-        return []
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    try:
-        return [{name: float(cell) if cell else None for name, cell in row.items()} for row in rows]
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{path}: no table of numbers ({error})") from None
+            return part, difference(was, is_)
+    return "", ""
 
 
 def holder(folder: pathlib.Path) -> str | None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from keras_wcd.files import replacing
 from keras_wcd.training import run_folder
+from keras_wcd.training.run_files import read_table
 from keras_wcd.training.words import in_words
 from keras_wcd.visual.curves import panels
 from keras_wcd.visual.pictures import figure_png
@@ -114,7 +115,7 @@ def read_run(folder: str | os.PathLike) -> Run:
     folder = pathlib.Path(folder)
     try:
         config = run_folder.read_config(folder) if (folder / run_folder.CONFIG).exists() else {}
-        history = run_folder.read_table(folder / run_folder.LOG)
+        history = read_table(folder / run_folder.LOG)
     except (OSError, ValueError):
         return Run(folder, DAMAGED, [], {})
     if not config:
