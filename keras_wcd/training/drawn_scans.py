@@ -10,7 +10,7 @@ from keras_wcd.data.contract import PairDataset
 from keras_wcd.files import replacing
 from keras_wcd.frames import resample
 from keras_wcd.training.loop import Position
-from keras_wcd.training.run_files import cloud_key, picture_name
+from keras_wcd.training.run_files import cloud_key, picture_name, read_clouds
 from keras_wcd.training.run_folder import CLOUDS
 from keras_wcd.visual.pictures import clouds_png
 
@@ -92,14 +92,6 @@ class DrawScans(keras.callbacks.Callback):
             temporary.write_bytes(clouds_png(rows, labels=self.scans.labels))
         with replacing(self.folder / CLOUDS) as temporary, open(temporary, "wb") as file:
             np.savez_compressed(file, **self._clouds, **shared)
-
-
-def read_clouds(path: pathlib.Path) -> dict[str, np.ndarray]:
-    """What `DrawScans` has kept: `scan` and `truth`, the completions by epoch, `labels`; nothing without a file."""
-    if not path.is_file():
-        return {}
-    with np.load(path, allow_pickle=False) as file:
-        return {key: file[key] for key in file.files}
 
 
 def _thinned(clouds: Any) -> np.ndarray:

@@ -4,6 +4,8 @@ import csv
 import pathlib
 from typing import Any
 
+import numpy as np
+
 
 def cloud_key(number: int) -> str:
     """Under what the completions after so many passes are kept."""
@@ -29,3 +31,11 @@ def read_table(path: pathlib.Path) -> list[dict[str, Any]]:
         return [{name: float(cell) if cell else None for name, cell in row.items()} for row in rows]
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path}: no table of numbers ({error})") from None
+
+
+def read_clouds(path: pathlib.Path) -> dict[str, np.ndarray]:
+    """Clouds of the pictures: `scan` and `truth`, the completions by epoch, `labels`; nothing without a file."""
+    if not path.is_file():
+        return {}
+    with np.load(path, allow_pickle=False) as file:
+        return {key: file[key] for key in file.files}
