@@ -12,6 +12,7 @@ from keras_wcd.commands.demo import demo
 from keras_wcd.commands.distill import distill
 from keras_wcd.commands.evaluate import evaluate
 from keras_wcd.commands.export import bench, export
+from keras_wcd.commands.runs import runs
 from keras_wcd.commands.train import train
 
 
@@ -41,7 +42,7 @@ def main():
     """
 
 
-for command in (demo, distill, train, evaluate, complete, export, bench, data):
+for command in (demo, distill, train, runs, evaluate, complete, export, bench, data):
     main.add_command(command)
 data.add_command(make)
 

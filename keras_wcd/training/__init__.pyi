@@ -9,4 +9,9 @@ from .recipe_files import changed as changed
 from .recipe_files import recipe_of as recipe_of
 from .recipes import RECIPES as RECIPES
 from .recipes import Recipe as Recipe
+from .run_report import write_report as write_report
+from .runs import Run as Run
+from .runs import find_runs as find_runs
+from .runs import read_run as read_run
+from .runs import runs_table as runs_table
 from .small_recipes import small as small
