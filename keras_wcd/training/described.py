@@ -1,11 +1,13 @@
 """A run in words: its loss with the arguments that were given, and what its recipe changes of a known one."""
 
+import functools
 import inspect
 from collections.abc import Mapping
 from typing import Any
 
 import keras
 
+from keras_wcd import losses
 from keras_wcd.names import arguments_of
 from keras_wcd.training.recipe_files import plain
 from keras_wcd.training.recipes import RECIPES, SHAPENET55_RECIPES, Recipe
@@ -17,8 +19,12 @@ _REMARKS = ("backbone", "published_loss", "extra_terms", "source", "note")
 
 
 def title_of(loss: keras.losses.Loss) -> str:
-    """The name of a loss and the arguments that are not its defaults: `hyper_cd(alpha=1000.0)`."""
+    """The name of a loss and the arguments that are not its defaults: `cd_l2`, `hyper_cd(alpha=1000.0)`."""
     config, defaults = loss.get_config(), _defaults(type(loss))
+    for name, kind in losses.NAMES.items():
+        # The field's names of the Chamfer distances say an argument.
+        if isinstance(kind, functools.partial) and kind.func is type(loss) and kind().get_config() == config:
+            return name
     given = [
         f"{name}={short(config[name])}"
         for name in arguments_of(type(loss))

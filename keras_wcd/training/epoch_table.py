@@ -63,7 +63,8 @@ class RecordEpochs(keras.callbacks.Callback):
             {
                 "epoch": epoch,
                 "step": self.position.step,
-                "learning_rate": float(rate),
+                # Seven digits are those of float32.
+                "learning_rate": float(f"{float(rate):.7g}"),
                 **{f"weight_{name}": weight for name, weight in weights},
                 "gradient_norm": sum(self._norms) / len(self._norms) if self._norms else None,
                 "training_seconds": round(time.monotonic() - self._began - validation, 3),

@@ -1,6 +1,7 @@
 """A run's figures and pictures as TensorBoard reads them."""
 
 import pathlib
+import struct
 import time
 from typing import Any
 
@@ -65,7 +66,10 @@ class WriteEvents(keras.callbacks.Callback):
         ]
         png = self.folder / PICTURES / picture_name(number)
         if png.is_file():
-            image = tf.compat.v1.Summary.Image(encoded_image_string=png.read_bytes())
+            content = png.read_bytes()
+            # Where PNG has them.
+            width, height = struct.unpack(">II", content[16:24])
+            image = tf.compat.v1.Summary.Image(width=width, height=height, encoded_image_string=content)
             values.append(tf.compat.v1.Summary.Value(tag="validation scans", image=image))
         step = row.get("step") or number * (self.params["steps"] or 1)
         summary = tf.compat.v1.Summary(value=values)

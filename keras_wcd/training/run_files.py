@@ -2,6 +2,8 @@
 
 import csv
 import pathlib
+import zipfile
+import zlib
 from typing import Any
 
 import numpy as np
@@ -25,17 +27,24 @@ def read_table(path: pathlib.Path) -> list[dict[str, Any]]:
     """
     if not path.is_file():
         return []
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
     try:
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
         return [{name: float(cell) if cell else None for name, cell in row.items()} for row in rows]
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, csv.Error) as error:
         raise ValueError(f"{path}: no table of numbers ({error})") from None
 
 
 def read_clouds(path: pathlib.Path) -> dict[str, np.ndarray]:
-    """Clouds of the pictures: `scan` and `truth`, the completions by epoch, `labels`; nothing without a file."""
+    """Clouds of the pictures: `scan` and `truth`, the completions by epoch, `labels`; nothing without a file.
+
+    Raises:
+        ValueError: for a damaged file.
+    """
     if not path.is_file():
         return {}
-    with np.load(path, allow_pickle=False) as file:
-        return {key: file[key] for key in file.files}
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {key: file[key] for key in file.files}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"{path}: damaged ({error}); remove it, the pictures beside it stay") from None

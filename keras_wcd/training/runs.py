@@ -1,7 +1,6 @@
 """Runs found in folders: what each was, how far it came, how well it did; several of them side by side."""
 
 import csv
-import json
 import math
 import os
 import pathlib
@@ -10,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from keras_wcd.files import replacing
+from keras_wcd.files import json_of, read_json, replacing
 from keras_wcd.training import run_folder
 from keras_wcd.training.run_files import read_table
 from keras_wcd.training.words import in_words
@@ -113,17 +112,17 @@ def find_runs(*folders: str | os.PathLike) -> list[Run]:
 def read_run(folder: str | os.PathLike) -> Run:
     """The run in a folder; "damaged" where one of its files cannot be read."""
     folder = pathlib.Path(folder)
+    damaged = Run(folder, DAMAGED, [], {})
     try:
-        config = run_folder.read_config(folder) if (folder / run_folder.CONFIG).exists() else {}
+        config = run_folder.read_config(folder) if _has_recipe(folder) else {}
         history = read_table(folder / run_folder.LOG)
-    except (OSError, ValueError):
-        return Run(folder, DAMAGED, [], {})
-    if not config:
-        network, loss = _of_network(folder / run_folder.BEST)
-        return Run(folder, _state(folder), history, config, network, loss)
-    loss = config.get("loss") or {}
-    title = config.get("loss title") or loss.get("config", {}).get("name", "")
-    return Run(folder, _state(folder), history, config, config["recipe"].get("backbone", ""), title)
+        network, loss = _of_config(config) if config else _of_network(folder / run_folder.BEST)
+        run = Run(folder, _state(folder), history, config, str(network), str(loss))
+        # What it says is asked for once here, where a file that holds anything is told of.
+        _cells([run])
+    except (OSError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError):
+        return damaged
+    return run
 
 
 def _state(folder: pathlib.Path) -> str:
@@ -134,11 +133,17 @@ def _state(folder: pathlib.Path) -> str:
     return DIVERGED if (folder / run_folder.DIVERGED).exists() else INTERRUPTED
 
 
+def _of_config(config: dict[str, Any]) -> tuple[str, str]:
+    """Network and loss of a run by a recipe."""
+    loss = (config.get("loss") or {}).get("config") or {}
+    return config["recipe"].get("backbone", ""), config.get("loss title") or loss.get("name", "")
+
+
 def _of_network(path: pathlib.Path) -> tuple[str, str]:
     """Network and loss that a `.keras` file says it was compiled with; empty where there is none."""
     try:
         with zipfile.ZipFile(path) as archive:
-            config = json.loads(archive.read("config.json"))
+            config = json_of(archive.read("config.json"))
         loss = (config.get("compile_config") or {}).get("loss") or {}
         return str(config["class_name"]).lower(), loss["config"]["name"] if isinstance(loss, dict) else ""
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
@@ -156,19 +161,27 @@ def _places(folder: pathlib.Path) -> Iterable[pathlib.Path]:
 
 def _is_run(place: pathlib.Path, files: Sequence[str]) -> bool:
     if run_folder.CONFIG in files:
-        # Presets have a file of that name, too.
-        left = {run_folder.CHECKPOINT, run_folder.LOG, run_folder.BEST, run_folder.LOCK} & set(files)
         try:
-            return "recipe" in json.loads((place / run_folder.CONFIG).read_text(encoding="utf-8"))
-        except (OSError, ValueError, TypeError):
-            return bool(left)
+            if _has_recipe(place):
+                return True
+        except ValueError:
+            return bool({run_folder.CHECKPOINT, run_folder.LOG, run_folder.BEST, run_folder.LOCK} & set(files))
     if run_folder.LOG not in files:
         return False
     try:
         with open(place / run_folder.LOG, newline="", encoding="utf-8") as file:
             return {"epoch", "loss"} <= set(next(csv.reader(file), ()))
-    except (OSError, UnicodeDecodeError):
+    except (OSError, UnicodeDecodeError, csv.Error):
         return False
+
+
+def _has_recipe(place: pathlib.Path) -> bool:
+    """Whether a folder has a run's configuration; presets have a file of that name, too."""
+    path = place / run_folder.CONFIG
+    if not path.exists():
+        return False
+    found = read_json(path)
+    return isinstance(found, dict) and "recipe" in found
 
 
 HEADER = ("run", "network", "loss", "data", "epochs", "CD-L1", "at", "state", "recipe")

@@ -53,6 +53,9 @@ def _panel(axis: Axes, lines: Mapping[str, Line]) -> None:
         axis.plot([x for x, _ in kept], [y for _, y in kept], label=label, linewidth=1.5, **style, **marker)
     if seen and min(seen) > 0 and max(seen) / min(seen) > WIDE:
         axis.set_yscale("log")
+    elif seen and max(seen) - min(seen) <= 1e-6 * abs(max(seen)):
+        # A constant, not the noise of its last digit.
+        axis.set_ylim(*sorted((0.0, 2 * max(seen))) if any(seen) else (-1.0, 1.0))
     axis.spines[["top", "right"]].set_visible(False)
     axis.xaxis.get_major_locator().set_params(integer=True)
     axis.grid(alpha=0.25, linewidth=0.5)
