@@ -14,9 +14,9 @@ import keras
 
 from keras_wcd.files import replacing
 from keras_wcd.training.checkpoint import save_checkpoint
+from keras_wcd.training.loop import Position
 from keras_wcd.training.optimizers import inner, restart
 from keras_wcd.training.recipes import Recipe
-from keras_wcd.training.loop import Position
 
 
 class Interrupted(KeyboardInterrupt):
@@ -69,11 +69,10 @@ class FollowRecipe(keras.callbacks.Callback):
 
 
 class KeepRun(keras.callbacks.Callback):
-    """Writes a checkpoint after every pass and every few minutes, and the log of all passes.
+    """Writes a checkpoint after every pass and every few minutes.
 
     Args:
-        checkpoint: The file of the checkpoint.
-        log: The file of the log.
+        checkpoint: The file of the checkpoint; None writes none, as workers do that are not the chief.
         position: Where the run is.
         minutes: Between two checkpoints within a pass; 0 writes one at each step.
         asked: Answers whether the run is to stop; it then writes one and raises.
@@ -84,36 +83,57 @@ class KeepRun(keras.callbacks.Callback):
 
     def __init__(
         self,
-        checkpoint: pathlib.Path,
-        log: pathlib.Path,
+        checkpoint: pathlib.Path | None,
         position: Position,
         minutes: float,
         asked: Callable[[], bool],
     ):
         super().__init__()
-        self.checkpoint, self.log, self.position = checkpoint, log, position
+        self.checkpoint, self.position = checkpoint, position
         self.seconds, self.asked = 60 * minutes, asked
 
     def on_train_begin(self, logs: Any = None):
         self._written = time.monotonic()
-        write_log(self.log, self.position.history)
 
     def on_train_batch_end(self, batch, logs: Any = None):
         stop = self.asked()
         if stop or time.monotonic() - self._written >= self.seconds:
             self._write()
         if stop:
-            raise Interrupted(f"stopped after step {self.position.step}; {self.checkpoint} holds all of it")
+            raise Interrupted(f"stopped after step {self.position.step}{self._kept()}")
 
     def on_epoch_end(self, epoch, logs: Any = None):
         self._write()
-        write_log(self.log, self.position.history)
         if self.asked():
-            raise Interrupted(f"stopped after epoch {self.position.epoch}; {self.checkpoint} holds all of it")
+            raise Interrupted(f"stopped after epoch {self.position.epoch}{self._kept()}")
+
+    def _kept(self) -> str:
+        return "" if self.checkpoint is None else f"; {self.checkpoint} holds all of it"
 
     def _write(self) -> None:
+        if self.checkpoint is None:
+            return
         save_checkpoint(self.checkpoint, self.model, self.position)
         self._written = time.monotonic()
+
+
+class KeepLog(keras.callbacks.Callback):
+    """Writes the figures of all passes after each of them.
+
+    Args:
+        path: A `.csv` file.
+        position: Where the run is.
+    """
+
+    def __init__(self, path: pathlib.Path, position: Position):
+        super().__init__()
+        self.path, self.position = path, position
+
+    def on_train_begin(self, logs: Any = None):
+        write_log(self.path, self.position.history)
+
+    def on_epoch_end(self, epoch, logs: Any = None):
+        write_log(self.path, self.position.history)
 
 
 def write_log(path: pathlib.Path, history: list[dict[str, float]]) -> None:

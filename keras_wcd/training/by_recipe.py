@@ -1,9 +1,10 @@
 """Training by a recipe, into a folder from which it goes on after any end."""
 
+import contextlib
 import math
 import os
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import keras
@@ -17,15 +18,18 @@ from keras_wcd.names import find
 from keras_wcd.training import run_folder
 from keras_wcd.training.adversarial import AdversarialTraining
 from keras_wcd.training.augmentation import NamedAugmentations
-from keras_wcd.training.beside import FollowRecipe, KeepRun, best_so_far, stopping
+from keras_wcd.training.beside import FollowRecipe, KeepLog, KeepRun, best_so_far, stopping
 from keras_wcd.training.callbacks import AveragedCheckpoint, BestCheckpoint, Progress, save_model
 from keras_wcd.training.checkpoint import load_checkpoint, variables_of
+from keras_wcd.training.described import changes_of, title_of
+from keras_wcd.training.devices import Devices, open_devices, validation_batches
 from keras_wcd.training.diverged import Replayed, StopWhereDiverged, replay_step
-from keras_wcd.training.plain import Fitted, check_size
+from keras_wcd.training.loop import Loop, Position
 from keras_wcd.training.optimizers import GuardedAdam, optimizer_of
+from keras_wcd.training.plain import Fitted, check_size, columns_of
 from keras_wcd.training.recipe_files import from_plain, plain
 from keras_wcd.training.recipes import Recipe
-from keras_wcd.training.loop import Loop, Position
+from keras_wcd.training.recorded import recorders, reported
 from keras_wcd.training.terms import WithRepulsion
 
 PUBLISHED = {"CD-L1": "cd_l1", "CD-L2": "cd_l2"}
@@ -43,6 +47,9 @@ def train(
     seed: int = 0,
     minutes: float = 10.0,
     progress: bool = True,
+    distribute: str | Devices | None = None,
+    callbacks: Iterable[keras.callbacks.Callback] = (),
+    report: bool = True,
 ) -> Fitted:
     """Train the network of a recipe by the whole of it.
 
@@ -63,6 +70,13 @@ def train(
         seed: Of the weights, of all that training draws, and of the order of the data.
         minutes: Between two checkpoints within an epoch; 0 writes one at each step.
         progress: Whether to draw a bar.
+        distribute: What to compute on: None for one device; `"mirrored"` for all of this process, `"multiworker"` for
+            those of all processes that TF_CONFIG names (TensorFlow); `"data_parallel"` for all that JAX sees. The
+            numbers are those of one device, but for random draws within the network. Only the chief writes.
+        callbacks: Further callbacks of Keras's, called in every process after the run's own; what they know is not in
+            the checkpoint.
+        report: Whether to keep `epochs.csv`, `pictures`, events for TensorBoard in `tensorboard`, and in the end the
+            `evaluation` of the best network and `report.html`.
 
     Raises:
         ValueError: for a folder that holds a run, or in which one runs; for going on with another recipe, loss, seed
@@ -71,20 +85,30 @@ def train(
             kept in `output`, and `replay` makes it again.
         OSError: where `output` cannot be written to, or the disk is too small.
         Interrupted: after Ctrl-C or SIGTERM, with everything written; `resume=True` goes on.
-        RuntimeError: if Keras's backend is not TensorFlow.
+        RuntimeError: for a discriminator on another backend than TensorFlow, and for a `distribute` of another one.
+        WorkerLostError: where another worker ended or fell silent; the run goes on from its last checkpoint.
     """
-    if keras.config.backend() != "tensorflow":
-        raise RuntimeError("training by a recipe runs on TensorFlow: set KERAS_BACKEND=tensorflow; fit runs on all")
     if not 0 <= minutes < math.inf:
         raise ValueError(f"minutes must be a finite number >= 0, got {minutes}")
     if resume and overwrite:
         raise ValueError("resume goes on with the files that overwrite replaces: choose one of them")
+    devices = open_devices(distribute)
     folder = pathlib.Path(output)
-    run_folder.prepared(folder, resume=resume, overwrite=overwrite)
+    if devices.chief:
+        run_folder.prepared(folder, resume=resume, overwrite=overwrite)
     loss = losses.get(PUBLISHED[recipe.published_loss] if loss is None else loss)
     check_size(dataset, recipe.batch_size, loss)
-    with run_folder.locked(folder):
-        return _run(recipe, dataset, folder, loss, resume, seed, minutes, progress)
+    written = report and devices.chief
+
+    def beside(network: keras.Model, position: Position) -> list[keras.callbacks.Callback]:
+        return [*(recorders(folder, recipe, network, dataset, position) if written else ()), *callbacks]
+
+    with (
+        run_folder.locked(folder) if devices.chief else contextlib.nullcontext(),
+        reported(folder, dataset, recipe, progress) if written else contextlib.nullcontext(),
+        devices.scope(),
+    ):
+        return _run(recipe, dataset, folder, loss, resume, seed, minutes, progress, devices, beside)
 
 
 def replay(folder: str | os.PathLike) -> Replayed:
@@ -93,9 +117,26 @@ def replay(folder: str | os.PathLike) -> Replayed:
     Raises:
         ValueError: where the folder holds no such step.
     """
+    recipe, loss, seed = begun_with(folder)
+    keras.utils.set_random_seed(seed)
+    return replay_step(folder, compiled(recipe, loss))
+
+
+def begun_with(folder: str | os.PathLike) -> tuple[Recipe, keras.losses.Loss, int]:
+    """The recipe, the loss and the seed of the run in a folder.
+
+    Raises:
+        ValueError: naming the file, where it is missing or damaged.
+    """
     config = run_folder.read_config(pathlib.Path(folder))
-    keras.utils.set_random_seed(config["seed"])
-    return replay_step(folder, compiled(from_plain(config["recipe"]), losses.get(config["loss"])))
+    try:
+        recipe, loss, seed = from_plain(config["recipe"]), losses.get(config["loss"]), config["seed"]
+        if not isinstance(seed, int):
+            raise ValueError(f"seed must be a whole number, got {seed!r}")
+    except (KeyError, ValueError) as error:
+        path = pathlib.Path(folder) / run_folder.CONFIG
+        raise ValueError(f"{path}: no configuration of a run ({str(error)[:300]})") from error
+    return recipe, loss, seed
 
 
 def compiled(recipe: Recipe, loss: keras.losses.Loss) -> keras.Model:
@@ -111,6 +152,8 @@ def compiled(recipe: Recipe, loss: keras.losses.Loss) -> keras.Model:
         stage_losses[place] = WithRepulsion(loss, recipe.repulsion)
     model = network
     if recipe.adversarial:
+        if keras.config.backend() != "tensorflow":
+            raise RuntimeError(f"{recipe.backbone} is trained with a discriminator: set KERAS_BACKEND=tensorflow")
         points = min(2048, network.output_shape[-1][1])
         # Weights of the stages hold the weight of the sum already.
         judge = models.PatchDiscriminator(num_points=points, num_centers=min(256, points // 2))
@@ -151,6 +194,8 @@ def _run(
     seed: int,
     minutes: float,
     progress: bool,
+    devices: Devices,
+    beside: Callable[[keras.Model, Position], list[keras.callbacks.Callback]],
 ) -> Fitted:
     config = {
         "recipe": plain(recipe),
@@ -158,48 +203,56 @@ def _run(
         "data": run_folder.data_of(dataset),
         "seed": seed,
         "versions": run_folder.versions(),
+        "loss title": title_of(loss),
+        "changed": changes_of(recipe),
     }
-    going_on = resume and (folder / run_folder.CONFIG).exists()
-    if going_on:
+    going_on = devices.state_of_chief(devices.chief and resume and (folder / run_folder.CONFIG).exists())
+    if going_on and devices.chief:
         run_folder.check_same(folder, config)
+    run_folder.check_equal(devices.state_of_chief(config), config)
     keras.utils.set_random_seed(seed)
     model = compiled(recipe, loss)
+    devices.prepared(model)
     network = getattr(model, "generator", model)
     network.frame = dataset.frame
-    run_folder.check_space(folder, 4 * sum(math.prod(v.shape) for v in variables_of(model)))
-    names = NamedAugmentations(recipe.augmentation, network.num_input)
     options = {"num_points": network.num_input, "seed": seed}
-    validation = dataset.to_tf_data("val", recipe.batch_size, num_points=network.num_input)
+    validation = validation_batches(dataset, recipe.batch_size, num_points=network.num_input)
+    names = NamedAugmentations(recipe.augmentation, network.num_input)
     batches = Batches(dataset, "train", recipe.batch_size, augment=names if recipe.augmentation else None, **options)
-    if not going_on:
-        run_folder.emptied(folder)
-        run_folder.write_config(folder, config)
+    if devices.chief:
+        run_folder.check_space(folder, 4 * sum(math.prod(v.shape) for v in variables_of(model)))
+        if not going_on:
+            run_folder.emptied(folder)
+            run_folder.write_config(folder, config)
     checkpoint = folder / run_folder.CHECKPOINT
-    position = load_checkpoint(checkpoint, model) if checkpoint.exists() else Position()
+    position = load_checkpoint(checkpoint, model, devices) if going_on else Position()
     with stopping() as asked:
-        keep = KeepRun(checkpoint, folder / run_folder.LOG, position, minutes, asked)
-        diverged = StopWhereDiverged(folder / run_folder.DIVERGED, _names_of(dataset))
+        keep = KeepRun(checkpoint if devices.chief else None, position, minutes, lambda: devices.anyone(asked()))
+        diverged = StopWhereDiverged(folder / run_folder.DIVERGED if devices.chief else None, _names_of(dataset))
+        callbacks = [
+            *(diverged, FollowRecipe(recipe, network, position)),
+            Progress(loss.name, disable=not progress or not devices.chief),
+            _best(recipe, folder if devices.chief else None, position),
+            *beside(network, position),
+            *([KeepLog(folder / run_folder.LOG, position)] if devices.chief else []),
+            keep,
+        ]
         loop = diverged.loop = Loop(
             model,
             batches,
-            lambda callbacks: _validated(model, validation, callbacks),
+            validation,
             epochs=_epochs(recipe, len(batches)),
             steps=recipe.steps,
-            callbacks=[
-                diverged,
-                FollowRecipe(recipe, network, position),
-                Progress(loss.name, disable=not progress),
-                _best(recipe, folder, position),
-                keep,
-            ],
+            callbacks=callbacks,
             position=position,
+            devices=devices,
         )
         history = loop.run()
     if recipe.ema:
         model.optimizer.finalize_variable_values(network.trainable_variables)
-    save_model(network, folder / run_folder.LAST)
-    columns = {name: [row[name] for row in history] for name in history[0] if name != "epoch"}
-    return Fitted(network, columns, best_so_far(history, "val_cd_l1"))
+    if devices.chief:
+        save_model(network, folder / run_folder.LAST)
+    return Fitted(network, columns_of(history), best_so_far(history, "val_cd_l1"))
 
 
 def _epochs(recipe: Recipe, batches: int) -> int:
@@ -209,16 +262,16 @@ def _epochs(recipe: Recipe, batches: int) -> int:
     return -(-(recipe.steps or 0) // batches)
 
 
-def _best(recipe: Recipe, folder: pathlib.Path, position: Position) -> BestCheckpoint:
-    kind = AveragedCheckpoint if recipe.ema else BestCheckpoint
-    keep = kind(folder / run_folder.BEST, save=lambda model, path: save_model(getattr(model, "generator", model), path))
+def _best(recipe: Recipe, folder: pathlib.Path | None, position: Position) -> BestCheckpoint:
+    def save(model: Any, path: pathlib.Path) -> None:
+        # Who is not the chief measures with the others and writes nothing.
+        if folder is not None:
+            save_model(getattr(model, "generator", model), path)
+
+    keep = (AveragedCheckpoint if recipe.ema else BestCheckpoint)(run_folder.BEST, save=save)
+    keep.path = keep.path if folder is None else folder / run_folder.BEST
     keep.best = best_so_far(position.history, keep.monitor)
     return keep
-
-
-def _validated(model: keras.Model, data: Any, callbacks: keras.callbacks.CallbackList) -> dict[str, float]:
-    found: Any = model.evaluate(data, verbose=0, callbacks=callbacks, return_dict=True)
-    return {name: float(value) for name, value in found.items()}
 
 
 def _names_of(dataset: Dataset) -> Callable[[np.ndarray], tuple[str, ...]]:

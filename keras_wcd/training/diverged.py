@@ -10,11 +10,13 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_wcd.data.io.npy import read_arrays
 from keras_wcd.files import replacing
 from keras_wcd.training.checkpoint import load_checkpoint, save_checkpoint, values_of, variables_of
+from keras_wcd.training.devices import tensorflow_step
+from keras_wcd.training.loop import Loop
 from keras_wcd.training.optimizers import inner
 from keras_wcd.training.run_folder import DIVERGED
-from keras_wcd.training.loop import Loop, step_function
 
 STATE, BATCH = "state.npz", "batch.npz"
 
@@ -111,6 +113,25 @@ class Replayed:
     variables: tuple[str, ...]
 
 
+def read_batch(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+    """Partial clouds and truths `(B, N, 3)`, names of the samples `(B,)` and the step, counted from 1.
+
+    Raises:
+        ValueError: naming the file, where it is damaged.
+    """
+    found = read_arrays(path)
+    try:
+        partial, complete, samples, step = (found[name] for name in ("partial", "complete", "samples", "step"))
+    except KeyError as error:
+        raise ValueError(f"{path}: no batch of a step ({error} is missing)") from None
+    for clouds in (partial, complete):
+        if clouds.ndim != 3 or clouds.dtype.kind != "f" or clouds.shape[::2] != (len(samples), 3):
+            raise ValueError(f"{path}: no batch of a step (clouds of shape {clouds.shape})")
+    if samples.dtype.kind != "U" or step.shape or step.dtype.kind not in "iu":
+        raise ValueError(f"{path}: no batch of a step (samples or step are of another type)")
+    return partial, complete, samples, int(step)
+
+
 def replay_step(folder: str | os.PathLike, model: keras.Model) -> Replayed:
     """Make the step again at which the run in a folder ended.
 
@@ -126,8 +147,7 @@ def replay_step(folder: str | os.PathLike, model: keras.Model) -> Replayed:
     place = pathlib.Path(folder) / DIVERGED
     if not (place / BATCH).is_file():
         raise ValueError(f"{folder}: no step is kept there; a run that ended at a loss that is not finite keeps it")
-    with np.load(place / BATCH, allow_pickle=False) as file:
-        partial, complete, samples, step = (file[name] for name in ("partial", "complete", "samples", "step"))
+    partial, complete, samples, step = read_batch(place / BATCH)
     load_checkpoint(place / STATE, model)
     network = getattr(model, "generator", model)
     with tf.GradientTape() as tape:
@@ -137,11 +157,11 @@ def replay_step(folder: str | os.PathLike, model: keras.Model) -> Replayed:
     pairs = zip(network.trainable_variables, gradients, strict=True)
     broken = [v.path for v, g in pairs if g is not None and not np.isfinite(keras.ops.convert_to_numpy(g)).all()]
     load_checkpoint(place / STATE, model)
-    logs = step_function(model, (partial, complete))(partial, complete)
+    logs = tensorflow_step(model, (partial, complete))(partial, complete)
     norm = float(inner(model.optimizer).gradient_norm)
     load_checkpoint(place / STATE, model)
     losses = {
         str(name): float(model.test_on_batch(partial[i : i + 1], complete[i : i + 1], return_dict=True)["loss"])
         for i, name in enumerate(samples)
     }
-    return Replayed(int(step), float(logs["loss"]), norm, losses, tuple(broken))
+    return Replayed(step, float(logs["loss"]), norm, losses, tuple(broken))

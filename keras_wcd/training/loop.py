@@ -2,13 +2,14 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import keras
 import numpy as np
 
 from keras_wcd.data.pipeline.batches import Batches
+from keras_wcd.training.devices import Devices
 
 
 @dataclasses.dataclass
@@ -56,27 +57,30 @@ class Loop:
     Args:
         model: A compiled model that answers with the figure `loss`.
         batches: Pairs to train on.
-        validate: Answers with the figures of a validation, without `val_`; None where there is none.
+        validation: Batches to validate on, as `model.evaluate` takes them.
         epochs: Passes in all.
         steps: Steps in all, where they end the run before the passes do.
         callbacks: What happens beside the steps.
         position: Where to begin.
+        devices: What it computes on; None takes one device.
     """
 
     def __init__(
         self,
         model: keras.Model,
         batches: Batches,
-        validate: Callable[[keras.callbacks.CallbackList], dict[str, float]] | None,
+        validation: Any,
         *,
         epochs: int,
         steps: int | None = None,
         callbacks: Iterable[keras.callbacks.Callback] = (),
         position: Position | None = None,
+        devices: Devices | None = None,
     ):
-        self.model, self.batches, self.validate = model, batches, validate
+        self.model, self.batches, self.validation = model, batches, validation
         self.epochs, self.steps = epochs, math.inf if steps is None else steps
         self.position = Position() if position is None else position
+        self.devices = Devices() if devices is None else devices
         self.pair: tuple[np.ndarray, ...] = ()
         self._made_for: Any = None
         self.callbacks = keras.callbacks.CallbackList(
@@ -96,41 +100,26 @@ class Loop:
 
     def _epoch(self, epoch: int) -> None:
         self.callbacks.on_epoch_begin(epoch)
-        for pair in self.batches.of_epoch(epoch, self.position.batch):
+        for pair in self.devices.batches(self.batches, epoch, self.position.batch):
             self._step(pair)
             if self.model.stop_training or self.position.step >= self.steps:
                 break
         logs = self.position.means()
-        if self.validate is not None:
-            logs |= {f"val_{name}": value for name, value in self.validate(self.callbacks).items()}
+        figures = self.devices.evaluate(self.model, self.validation, self.callbacks)
+        logs |= {f"val_{name}": value for name, value in figures.items()}
         self.position.close(logs)
         self.callbacks.on_epoch_end(epoch, logs)
 
     def _step(self, pair: tuple[np.ndarray, ...]) -> None:
         self.pair, batch = pair, self.position.batch
+        size = self.batches.size_of(batch)
         self.callbacks.on_train_batch_begin(batch)
         # A callback that changes what is traced has Keras make its function anew.
         self.model.make_train_function()
         if self._made_for is not self.model.train_function:
-            self._made_for, self._function = self.model.train_function, step_function(self.model, pair)
+            self._made_for = self.model.train_function
+            self._function = self.devices.step_function(self.model, pair)
         self.model.reset_metrics()
-        logs = {name: float(value) for name, value in self._function(*pair).items()}
-        self.position.add(logs, len(pair[0]))
+        logs = self._function(pair, size)
+        self.position.add(logs, size)
         self.callbacks.on_train_batch_end(batch, logs)
-
-
-def step_function(model: keras.Model, pair: tuple[np.ndarray, ...]) -> Callable[..., dict[str, Any]]:
-    """A training step for pairs like this one, of any number in a batch.
-
-    Keras traces the first size of a batch and then all others: a run that begins at a batch that is not full would
-    compute by other graphs than one that began before, and round otherwise.
-    """
-    import tensorflow as tf
-
-    def step(*pair: Any) -> dict[str, Any]:
-        return model.train_step(pair)
-
-    if model.run_eagerly:
-        return lambda *pair: step(*map(tf.convert_to_tensor, pair))
-    signature = [tf.TensorSpec((None, *part.shape[1:]), part.dtype) for part in pair]
-    return tf.function(step, input_signature=signature, jit_compile=model.jit_compile, autograph=False)

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_wcd.training.collecting import current
 from keras_wcd.training.recipes import Recipe
 from keras_wcd.types import Tensor
 
@@ -15,8 +16,10 @@ class GuardedAdam(keras.optimizers.Adam):
     """Adam, with `weight_decay` AdamW, that leaves everything as it was, where a gradient or the loss is not finite.
 
     `gradient_norm` is the norm of the last gradient as a whole, before it is clipped; `skipped` is 1 where the last
-    step was left out, else 0.
+    step was left out, else 0. Within `collecting` it gives its gradients away, and steps by their sum in `step`.
     """
+
+    _summed = False
 
     def build(self, variables: list) -> None:
         if self.built:
@@ -27,14 +30,22 @@ class GuardedAdam(keras.optimizers.Adam):
             setattr(self, name, variable)
 
     def scale_loss(self, loss: Tensor) -> Tensor:
-        """The loss, unchanged; it is looked at in the step that follows."""
-        self._loss = loss
+        """The loss, or a part's share of it; it is looked at in the step that follows."""
+        collected = current()
+        if collected is not None:
+            return collected.weighed(loss)
+        # On JAX the loss is of another trace than the step.
+        self._loss = loss if keras.config.backend() == "tensorflow" else None
         return super().scale_loss(loss)
 
     def apply(self, grads: list, trainable_variables: Any = None) -> None:
         """One step, or none."""
         if not self.built:
             self.build(trainable_variables)
+        collected = current()
+        if collected is not None:
+            collected.take(self, grads, trainable_variables)
+            return
         norm = _norm(grads)
         loss, self._loss = getattr(self, "_loss", None), None
         finite = ops.isfinite(norm)
@@ -44,6 +55,18 @@ class GuardedAdam(keras.optimizers.Adam):
         self.skipped.assign(ops.cast(ops.logical_not(finite), "float32"))
         step = super().apply
         ops.cond(finite, lambda: _nothing(step(grads, trainable_variables)), lambda: None)
+
+    def step(self, gradients: list, variables: list) -> None:
+        """A step of every replica by gradients that are summed and were found to be finite."""
+        self._summed = True
+        try:
+            super().apply(gradients, variables)
+        finally:
+            self._summed = False
+
+    def _all_reduce_sum_gradients(self, grads_and_vars: Any) -> list:
+        """Keras sums over replicas here, after it has clipped the gradient of each."""
+        return list(grads_and_vars) if self._summed else super()._all_reduce_sum_gradients(grads_and_vars)
 
 
 def optimizer_of(recipe: Recipe, variables: list) -> GuardedAdam:

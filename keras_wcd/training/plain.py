@@ -11,9 +11,13 @@ import numpy as np
 
 from keras_wcd.data.augment import Augment
 from keras_wcd.data.datasets.base import Dataset
+from keras_wcd.data.pipeline.batches import Batches
 from keras_wcd.files import writable
 from keras_wcd.metrics import CDL1
+from keras_wcd.training.beside import KeepLog
 from keras_wcd.training.callbacks import BestCheckpoint, Progress, StopAtNonFiniteLoss, save_model
+from keras_wcd.training.devices import validation_batches
+from keras_wcd.training.loop import Loop, Position
 
 LEFT = ("log.csv", "best.keras", "last.keras")
 """Files that a run leaves in its folder."""
@@ -78,27 +82,32 @@ def fit(
     _check_numbers(learning_rate, epochs=epochs, batch_size=batch_size)
     folder = None if output is None else _free(pathlib.Path(output), overwrite)
     check_size(dataset, batch_size, loss)
-    validation = dataset.to_tf_data("val", batch_size)
-    train = dataset.to_tf_data("train", batch_size, augment=augment, seed=seed)
+    validation = validation_batches(dataset, batch_size)
+    batches = Batches(dataset, "train", batch_size, augment=augment, seed=seed)
     # Where the network will want to see shapes.
     model.frame = dataset.frame
     optimizer = keras.optimizers.Adam() if optimizer is None else optimizer
-    optimizer = _scheduled(optimizer, _schedule(epochs * len(train), learning_rate))
+    optimizer = _scheduled(optimizer, _schedule(epochs * len(batches), learning_rate))
     model.compile(optimizer, loss=loss, metrics=[CDL1()])
+    position = Position()
     callbacks = [StopAtNonFiniteLoss(), Progress(loss.name, disable=not progress)]
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
         for name in LEFT:
             (folder / name).unlink(missing_ok=True)
-        callbacks.append(keras.callbacks.CSVLogger(folder / "log.csv"))
+        callbacks.append(KeepLog(folder / "log.csv", position))
         checkpoint = BestCheckpoint(folder / "best.keras") if checkpoint is None else checkpoint
     callbacks += [] if checkpoint is None else [checkpoint]
-    # The data set shuffles itself.
-    arguments = {"validation_data": validation, "epochs": epochs, "callbacks": callbacks, "shuffle": False}
-    history = model.fit(train, verbose=0, **arguments).history
+    history = Loop(model, batches, validation, epochs=epochs, callbacks=callbacks, position=position).run()
     if folder is not None:
         save_model(model, folder / "last.keras")
-    return Fitted(model, history, min(history["val_cd_l1"]))
+    columns = columns_of(history)
+    return Fitted(model, columns, min(columns["val_cd_l1"]))
+
+
+def columns_of(history: list[dict[str, float]]) -> dict[str, list[float]]:
+    """Figures by name, each a list by epoch."""
+    return {name: [row[name] for row in history] for name in history[0] if name != "epoch"}
 
 
 def _check_numbers(learning_rate: float, **counts: int) -> None:

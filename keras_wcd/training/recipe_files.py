@@ -5,6 +5,7 @@ import json
 import math
 import os
 import pathlib
+import typing
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +18,10 @@ from keras_wcd.training.small_recipes import small
 
 NAMED = ("published", "small")
 """Recipes by name; anything else is a file."""
+MOST_BYTES, MOST_VALUES, DEEPEST, LONGEST = 2**20, 10_000, 20, 10_000
+"""Of a recipe's file: its size, values with all that its aliases repeat, their depth, characters of a text."""
+MESSAGE = 500
+"""Characters of what is wrong with a file, which may hold anything."""
 _FIELDS = {field.name: field for field in dataclasses.fields(Recipe)}
 
 
@@ -58,6 +63,9 @@ def from_plain(values: Mapping[str, Any]) -> Recipe:
     Raises:
         ValueError: for an unknown key, with the nearest one, and for a value that it cannot have.
     """
+    if not isinstance(values, Mapping):
+        raise ValueError(f"a recipe must hold values by name, got {values!r}")
+    check_plain(values)
     _known(values, _FIELDS, "a recipe")
     missing = [
         name
@@ -119,6 +127,8 @@ def _from_file(path: pathlib.Path, backbone: str, dataset: PairDataset | None) -
     try:
         if base not in NAMED:
             raise ValueError(f"base must be one of {', '.join(NAMED)}, got {base!r}")
+        if not isinstance(values.get("backbone", backbone), str):
+            raise ValueError(f"backbone must be the name of a network, got {values['backbone']!r}")
         # A file that gives all is none that was published.
         needed = {"schedule", "stages", "batch_size"}
         if needed <= set(values) and values.get("backbone", backbone) not in RECIPES:
@@ -126,19 +136,60 @@ def _from_file(path: pathlib.Path, backbone: str, dataset: PairDataset | None) -
         recipe = recipe_of(base, values.get("backbone", backbone), dataset)
         return from_plain(_merged(plain(recipe), values))
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+        message = str(error)
+        if len(message) > MESSAGE:
+            message = f"{message[: MESSAGE // 2]} ... {message[-MESSAGE // 2 :]}"
+        raise ValueError(f"{path}: {message}") from None
 
 
 def _read(path: pathlib.Path) -> dict[str, Any]:
     import yaml
 
     try:
+        if path.stat().st_size > MOST_BYTES:
+            raise ValueError(f"{path.stat().st_size} bytes, {MOST_BYTES} at most are read")
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not a file of YAML ({' '.join(str(error).split())})") from None
+    except (yaml.YAMLError, OSError, RecursionError, *_NONSENSE) as error:
+        reason = " ".join(str(error).split())[: MESSAGE // 2]
+        raise ValueError(f"{path}: not a file of YAML ({type(error).__name__}: {reason})") from None
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise ValueError(f"{path}: holds no recipe; write KEY: VALUE lines, such as batch_size: 16")
+    try:
+        check_plain(values)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
     return values
+
+
+_NONSENSE = (ValueError, LookupError, AttributeError, TypeError, OverflowError)
+"""What PyYAML raises for dates, numbers and texts that are none."""
+
+
+def check_plain(values: Any) -> None:
+    """Refuse what is no plain data: keys that are no texts, dates, sets, cycles, more than any recipe has.
+
+    Raises:
+        ValueError: with what it is.
+    """
+    level, count = [values], 0
+    for _ in range(DEEPEST):
+        count += len(level)
+        if count > MOST_VALUES:
+            raise ValueError(f"holds more than {MOST_VALUES} values, which no recipe does")
+        below = []
+        for value in level:
+            if isinstance(value, Mapping):
+                if not all(isinstance(key, str) for key in value):
+                    raise ValueError(f"keys must be texts, got {str(next(k for k in value if type(k) is not str))[:80]}")
+                below += value.values()
+            elif isinstance(value, list | tuple):
+                below += value
+            elif not isinstance(value, str | int | float | None) or len(str(value)) > LONGEST:
+                raise ValueError(f"{str(value)[:80]!r} is no number, text, list or mapping that a recipe has")
+        level = below
+        if not level:
+            return
+    raise ValueError(f"is nested more than {DEEPEST} deep, which no recipe is")
 
 
 def _merged(old: dict[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
@@ -199,7 +250,7 @@ def _number(value: Any, name: str, bounds: tuple[float, float] = (-math.inf, mat
     try:
         # YAML takes 1e-3 for a text: it wants 1.0e-3.
         number = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number) or not bounds[0] <= number <= bounds[1]:
         lowest = {0: " >= 0", _ABOVE: " above 0"}.get(bounds[0], "")
@@ -243,18 +294,20 @@ def _schedule(value: Any, name: str) -> Schedule:
     missing = [key for key, field in fields.items() if key not in given and field.default is dataclasses.MISSING]
     if missing:
         raise ValueError(f"{name} ({value['kind']}) needs {', '.join(missing)}")
-    return kind(**{key: _argument(part, f"{name}.{key}") for key, part in given.items()})
+    return kind(**{key: _argument(part, f"{name}.{key}", fields[key].type) for key, part in given.items()})
 
 
-def _argument(value: Any, name: str) -> Any:
-    """An argument of a schedule."""
-    if isinstance(value, Mapping):
+def _argument(value: Any, name: str, wanted: Any) -> Any:
+    """An argument of a schedule, of the type that its field has."""
+    if wanted is Schedule:
         return _schedule(value, name)
-    if isinstance(value, list | tuple):
+    if typing.get_origin(wanted) is tuple:
+        if not isinstance(value, list | tuple):
+            raise ValueError(f"{name} must be a list of numbers, got {value!r}")
         return tuple(_number(part, name) for part in value)
-    last = name.rpartition(".")[2]
-    if last in ("every", "epochs"):
+    if wanted is int:
         return _whole(value, name)
+    last = name.rpartition(".")[2]
     return _number(value, name, (_ABOVE if last == "factor" else 0, math.inf))
 
 

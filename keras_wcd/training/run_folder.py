@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from keras_wcd.data.contract import PairDataset
-from keras_wcd.files import replacing, writable
+from keras_wcd.files import read_json, replacing, writable
 from keras_wcd.record import difference, digest
 
 CONFIG, CHECKPOINT, LOG, BEST, LAST, DIVERGED = (
@@ -171,10 +171,12 @@ def read_config(folder: pathlib.Path) -> dict[str, Any]:
         ValueError: where there is none, or it is damaged.
     """
     try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{folder / CONFIG}: no configuration of a run ({error})") from error
-    if not isinstance(config, dict) or "recipe" not in config:
+        config = read_json(folder / CONFIG)
+    except ValueError as error:
+        reason = str(error).removeprefix(f"{folder / CONFIG}: ")
+        raise ValueError(f"{folder / CONFIG}: no configuration of a run ({reason})") from error
+    parts = [config.get(part) or {} for part in ("recipe", "loss", "data")] if isinstance(config, dict) else [None]
+    if not all(isinstance(part, dict) for part in parts) or "recipe" not in config:
         raise ValueError(f"{folder / CONFIG}: no configuration of a run")
     return config
 

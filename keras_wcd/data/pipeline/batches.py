@@ -109,11 +109,25 @@ class Batches:
     def __iter__(self) -> Iterator[tuple[np.ndarray, ...]]:
         return self.of_epoch(next(self._epochs))
 
-    def of_epoch(self, epoch: int, first: int = 0) -> Iterator[tuple[np.ndarray, ...]]:
-        """The batches of a pass, from the batch `first` on."""
+    def of_epoch(
+        self, epoch: int, first: int = 0, *, part: tuple[int, int] = (0, 1)
+    ) -> Iterator[tuple[np.ndarray, ...]]:
+        """The batches of a pass, from the batch `first` on.
+
+        Args:
+            epoch: The pass, counted from 0.
+            first: The batch to begin at.
+            part: (index, count): of every batch the index-th of `count` parts that differ by a pair at most, for one
+                of several processes that train on the same batches; a part of a small batch may be empty.
+        """
         order = self.order(epoch)
-        parts = (order[i * self.batch_size : (i + 1) * self.batch_size] for i in range(first, len(self)))
+        whole = (order[i * self.batch_size : (i + 1) * self.batch_size] for i in range(first, len(self)))
+        parts = (np.array_split(indices, part[1])[part[0]] for indices in whole)
         return _ahead(lambda indices: self.batch(indices, epoch), parts, self.workers)
+
+    def size_of(self, batch: int) -> int:
+        """Pairs in a batch of a pass, by its place."""
+        return min(self.batch_size, self._pairs() - batch * self.batch_size)
 
     def order(self, epoch: int) -> np.ndarray:
         """Indices of the pairs of a pass in this shard."""
