@@ -1,12 +1,21 @@
-"""Damaged files by the thousand for every parser: `python benchmarks/fuzz.py --seconds 60 [.ply .h5 ...]`.
+"""Damaged files by the million for every parser: `python benchmarks/fuzz.py --count 1000000 [.ply .pth ...]`.
 
-Every format runs in a process of its own with a gigabyte to spend, so that a fault in a library shows as well. An input
-that brings about anything but a cloud or one clear error is kept under `runs/fuzz/` and named.
+The inputs are shared among the kinds of files. Each kind runs in a process of its own with a gigabyte to spend, so that
+a fault in a library shows as well: one that ends the process, or takes longer than a minute, counts as a crash and the
+rest goes on behind it. An input is a function of the seed, its kind and its number. What brings about anything but a
+value or one clear error is kept under the folder of the results with its message; a second run of the same command
+goes on where the first was stopped.
 """
 
 import argparse
 import collections
+import contextlib
+import json
+import math
+import mmap
 import pathlib
+import resource
+import signal
 import subprocess
 import sys
 import tempfile
@@ -16,92 +25,164 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tests" 
 
 import fuzzing
 import model_files
+import run_files
 from fuzzing import memory_limit
-from hypothesis import HealthCheck, Phase, given, seed, settings
 
-EXTENSIONS = (*fuzzing.EXTENSIONS, *model_files.KINDS)
-KEPT = pathlib.Path("runs/fuzz")
+KINDS = {**fuzzing.KINDS, **model_files.KINDS, **run_files.KINDS}
 MEMORY = 2**30
-SLOW = 10.0
-ROUND = 1000
+LONGEST = 60
+"""Seconds after which an input counts as one that hangs."""
+EVERY = 500
+"""Inputs after which the figures are written."""
+NONE = {"tried": 0, "read": 0, "refused": 0, "crashes": 0, "ended": [], "messages": {}}
+NONE |= {"slowest": 0.0, "seconds": 0.0, "peak": 0}
+"""Figures of a kind: `ended` and `messages` hold numbers of inputs."""
 
 
-def tools(extension):
-    """Damaged files, what puts one at a path, and what reads it there."""
-    kind = model_files.KINDS.get(extension)
-    if kind is None:
-        return fuzzing.inputs(extension), pathlib.Path.write_bytes, fuzzing.try_to_read
-    for content in kind.seeds():
-        with tempfile.TemporaryDirectory() as folder:
-            path = pathlib.Path(folder) / f"c{extension}"
+class Fuzzed:
+    """The figures of a kind in a file, and in another the number of the input at work: both outlive a process."""
+
+    def __init__(self, folder, ending, seed):
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder, self.ending, self.path = folder, ending, folder / f"figures{ending}.{seed}.json"
+        self.figures = json.loads(self.path.read_text()) if self.path.exists() else json.loads(json.dumps(NONE))
+        self.at_work = folder / f"at_work{ending}.{seed}"
+        if not self.at_work.exists():
+            self.at_work.write_bytes((self.figures["tried"]).to_bytes(8, "little"))
+
+    def number(self):
+        """The input at work."""
+        return int.from_bytes(self.at_work.read_bytes(), "little")
+
+    def write(self):
+        new = self.path.with_suffix(".new")
+        new.write_text(json.dumps(self.figures, indent=1))
+        new.replace(self.path)
+
+    def crashed(self, number, content, what):
+        """Keep an input of a message, the first of its kind."""
+        self.figures["crashes"] += 1
+        if what not in self.figures["messages"]:
+            self.figures["messages"][what] = number
+            path = self.folder / f"{len(self.figures['messages'])}_{number}{self.ending}"
+            path.write_bytes(content)
+            print(f"{path}: {what}", flush=True)
+
+
+def content_of(ending, seed, number):
+    return KINDS[ending].damaged(f"{seed} {ending} {number}")
+
+
+def work(folder, ending, seed, count):
+    """Try the inputs of a kind from where its figures stand up to `count`."""
+    kind, fuzzed = KINDS[ending], Fuzzed(folder, ending, seed)
+    figures = fuzzed.figures
+    with tempfile.TemporaryDirectory() as place, open(fuzzed.at_work, "r+b") as file:
+        memory = mmap.mmap(file.fileno(), 8)
+        path = pathlib.Path(place) / f"c{ending}"
+        for content in kind.seeds():
             kind.put(path, content)
-            model_files.try_to_read(kind, path)  # What loads at first use is no part of an input's memory.
-    return model_files.inputs(kind), kind.put, lambda path: model_files.try_to_read(kind, path)
+            if not kind.try_to_read(path):  # What loads at first use is no part of an input's memory.
+                sys.exit(f"{ending}: a whole file is refused")
+        before, start, spent = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic(), figures["seconds"]
+        with memory_limit(MEMORY):
+            while figures["tried"] < count:
+                number = figures["tried"]
+                if number in figures["ended"]:
+                    figures["tried"] += 1
+                    continue
+                memory[:] = number.to_bytes(8, "little")
+                content = content_of(ending, seed, number)
+                kind.put(path, content)
+                began = time.perf_counter()
+                try:
+                    figures["read" if kind.try_to_read(path) else "refused"] += 1
+                except Exception as error:
+                    what = f"{type(error).__name__}: {str(error)[:160]}".replace(place, "")
+                    fuzzed.crashed(number, content, what)
+                figures["tried"] += 1
+                figures["slowest"] = max(figures["slowest"], time.perf_counter() - began)
+                if figures["tried"] % EVERY == 0 or figures["tried"] == count:
+                    figures["seconds"] = spent + time.monotonic() - start
+                    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+                    figures["peak"] = max(figures["peak"], grown)
+                    fuzzed.write()
 
 
-def fuzz(extension, seconds, first):
-    """Inputs tried and outcomes of one format; prints them as they stand when the time is over."""
-    damaged_files, put, try_to_read = tools(extension)
-    counts, known, start = collections.Counter(), set(), time.monotonic()
-    KEPT.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder, memory_limit(MEMORY):
-        path = pathlib.Path(folder) / f"c{extension}"
+def watch(folder, ending, seed, count):
+    """Run `work` in processes of its own until it has tried all, and tell of those that ended or hung."""
+    fuzzed = Fuzzed(folder, ending, seed)
+    while fuzzed.figures["tried"] < count:
+        command = [
+            sys.executable,
+            __file__,
+            ending,
+            "--count",
+            str(count),
+            "--seed",
+            str(seed),
+            "--output",
+            str(folder),
+        ]
+        process, last, since = subprocess.Popen([*command, "--here"]), None, time.monotonic()
+        while process.poll() is None:
+            time.sleep(0.2)
+            if (now := fuzzed.number()) != last:
+                last, since = now, time.monotonic()
+            if time.monotonic() - since > 2 * LONGEST:  # The first includes what the process imports.
+                process.kill()
+                process.wait()
+        stopped, fuzzed = fuzzed.number(), Fuzzed(folder, ending, seed)
+        if process.returncode == 0:
+            continue
+        if process.returncode > 0 or process.returncode == -signal.SIGINT:
+            sys.exit(f"{ending}: the process ended with {process.returncode}")
+        how = "hangs" if time.monotonic() - since > LONGEST else f"ended the process with {-process.returncode}"
+        fuzzed.crashed(stopped, content_of(ending, seed, stopped), how)
+        fuzzed.figures["ended"].append(stopped)
+        fuzzed.write()
+    return fuzzed.figures
 
-        def attempt(content):
-            if time.monotonic() - start > seconds:
-                return
-            put(path, content)
-            (KEPT / f"last{extension}").write_bytes(content)
-            began = time.monotonic()
-            try:
-                outcome = "read" if try_to_read(path) else "refused"
-            except BaseException as error:
-                what = f"{type(error).__name__}: {str(error)[:120]}".replace(folder, "")
-                if what not in known:
-                    known.add(what)
-                    name = KEPT / f"{type(error).__name__}_{len(known)}{extension}"
-                    name.write_bytes(content)
-                    print(f"{name}: {what}", flush=True)
-                outcome = "crashes"
-            counts[outcome] += 1
-            counts["slow"] += time.monotonic() - began > SLOW
 
-        while time.monotonic() - start < seconds:
-            run = settings(
-                max_examples=ROUND, database=None, deadline=None, phases=[Phase.generate],
-                suppress_health_check=list(HealthCheck),
-            )(given(damaged_files)(attempt))  # fmt: skip
-            seed(first)(run)()
-            first += 1
-    (KEPT / f"last{extension}").unlink()
-    tried = counts["read"] + counts["refused"] + counts["crashes"]
-    print(f"{extension:>15} {tried:>8} tried {counts['read']:>8} read {counts['refused']:>8} refused "
-          f"{counts['crashes']:>4} crashes {counts['slow']:>4} slow", flush=True)  # fmt: skip
-    return counts["crashes"]
+def shares(endings, count):
+    """How many of `count` inputs each kind takes."""
+    total = sum(KINDS[ending].share for ending in endings)
+    return {ending: math.ceil(count * KINDS[ending].share / total) for ending in endings}
+
+
+def table(rows):
+    lines = ["| kind | inputs | read | refused | slowest, s | memory, MB | per second | crashes |", "|" + "---|" * 8]
+    sums = collections.Counter()
+    for row in rows.values():
+        sums.update({key: row[key] for key in ("tried", "read", "refused", "crashes", "seconds")})
+    sums |= {key: max(row[key] for row in rows.values()) for key in ("slowest", "peak")}
+    for name, f in [*rows.items(), ("all", sums)]:
+        per_second = f["tried"] / max(f["seconds"], 1e-9)
+        lines.append(f"| {name} | {f['tried']} | {f['read']} | {f['refused']} | {f['slowest']:.2f} | "
+                     f"{f['peak'] / 1024:.0f} | {per_second:.0f} | {f['crashes']} |")  # fmt: skip
+    return "\n".join(lines)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("extensions", nargs="*", help=f"of {' '.join(EXTENSIONS)}; all by default")
-    parser.add_argument("--seconds", type=float, default=60, help="for each format")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("kinds", nargs="*", help=f"of {' '.join(KINDS)}; all by default")
+    parser.add_argument("--count", type=int, default=20_000, help="inputs of all kinds together")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("runs/fuzz"), help="folder of the results")
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
-    given_ = parser.parse_args()
-    if given_.here:
-        return int(fuzz(given_.extensions[0], given_.seconds, given_.seed) > 0)
-    failed = 0
-    for extension in given_.extensions or EXTENSIONS:
-        if extension not in EXTENSIONS:
-            parser.error(f"unknown extension {extension!r}; known are {' '.join(EXTENSIONS)}")
-        command = [sys.executable, __file__, extension, "--seconds", str(given_.seconds), "--seed", str(given_.seed)]
-        try:
-            code = subprocess.run([*command, "--here"], timeout=given_.seconds + 120).returncode
-        except subprocess.TimeoutExpired:
-            code = "it hangs"
-        if code not in (0, 1):
-            print(f"{extension:>15} the process ended with {code}; the input is {KEPT / f'last{extension}'}")
-        failed += code != 0
-    return int(failed > 0)
+    given = parser.parse_args()
+    for ending in given.kinds:
+        if ending not in KINDS:
+            parser.error(f"unknown kind {ending!r}; known are {' '.join(KINDS)}")
+    if given.here:
+        with contextlib.suppress(KeyboardInterrupt):
+            work(given.output, given.kinds[0], given.seed, given.count)
+            return 0
+        return 130
+    endings = [ending for ending in given.kinds or KINDS if KINDS[ending].seeds()]
+    rows = {ending: watch(given.output, ending, given.seed, n) for ending, n in shares(endings, given.count).items()}
+    print(table(rows))
+    return int(any(row["crashes"] for row in rows.values()))
 
 
 if __name__ == "__main__":

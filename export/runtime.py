@@ -237,8 +237,9 @@ def _read(path: str) -> np.ndarray:
         if suffix == ".npy":
             return np.load(path, allow_pickle=False)
         return np.loadtxt(path, delimiter="," if suffix == ".csv" else None, usecols=(0, 1, 2), ndmin=2)
-    except (ValueError, EOFError, OSError) as error:
-        raise ValueError(f"{path!r} cannot be read as points: {error}") from error
+    except Exception as error:
+        # The header of a .npy file is a Python expression, which fails to parse in many ways.
+        raise ValueError(f"{path!r} cannot be read as points: {str(error)[:200]}") from error
 
 
 def _npy(file, points: np.ndarray) -> None:

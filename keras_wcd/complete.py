@@ -26,7 +26,7 @@ NEUTRAL = (160, 160, 160)
 TEXTS = (".txt", ".csv", ".tsv", ".asc", ".dat")
 """Extensions of clouds that other texts have too: a file without a line of three numbers is none of ours."""
 
-NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+|nan|inf)(?:e[-+]?\d+)?"
+NUMBER = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+|nan|inf)(?:e[-+]?\d+)?"
 ROW = re.compile(rf"(?:^|[,;\s]){NUMBER}(?:[,;\s]+{NUMBER}){{2}}(?:$|[,;\s])", re.IGNORECASE)
 """Three numbers, one after the other."""
 

@@ -1,12 +1,17 @@
-"""Files and folders that are whole or absent, and whether they can be written at all."""
+"""Files and folders that are whole or absent, whether they can be written at all, and JSON that can be read."""
 
 import contextlib
+import json
 import os
 import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+MOST_JSON = 2**27
+"""Bytes of the largest JSON file that is read."""
 
 
 @contextlib.contextmanager
@@ -59,6 +64,33 @@ def writable(path: str | os.PathLike, *, folder: bool = False) -> Path:
     except OSError as error:
         raise PermissionError(f"{path}: the folder {inside} takes no new file ({error.strerror})") from None
     return path
+
+
+def read_json(path: str | os.PathLike) -> Any:
+    """What a JSON file holds.
+
+    Raises:
+        ValueError: naming the file, where it cannot be read, is too large, or is not JSON.
+    """
+    try:
+        size = os.stat(path).st_size
+        if size > MOST_JSON:
+            raise ValueError(f"{size} bytes, {MOST_JSON} at most are read")
+        return json_of(Path(path).read_bytes())
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path}: not a JSON file ({str(error)[:200]})") from None
+
+
+def json_of(text: str | bytes) -> Any:
+    """What a JSON text holds.
+
+    Raises:
+        ValueError: where it is not JSON, or is nested deeper than can be read.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
 
 
 def _beside(path: Path) -> Path:

@@ -32,8 +32,13 @@ def key_of(table: Iterable[str], name: str, what: str) -> str:
         return name
     keys = {plain(key): key for key in table}
     if not isinstance(name, str) or plain(name) not in keys:
-        raise ValueError(f"unknown {what} {name!r}; {suggestion(name, sorted(keys.values()))}")
+        raise ValueError(f"unknown {what} {_shown(name)}; {suggestion(name, sorted(keys.values()))}")
     return keys[plain(name)]
+
+
+def _shown(name: Any) -> str:
+    """A name as it was given, or the beginning of a long one."""
+    return repr(name) if len(repr(name)) <= 100 else f"{repr(name)[:100]}..."
 
 
 def plain(name: str) -> str:
@@ -43,7 +48,8 @@ def plain(name: str) -> str:
 
 def suggestion(name: Any, known: Iterable[str]) -> str:
     """`did you mean landau_cd? known are cd, dcd, ...`, the question only where a known name is near."""
-    keys, wanted = {plain(key): key for key in known}, plain(str(name))
+    # No name is as long as what a damaged file may give.
+    keys, wanted = {plain(key): key for key in known}, plain(str(name)[:100])
     begun = [key for key in keys if wanted and key.startswith(wanted)]
     near = difflib.get_close_matches(wanted, keys, n=1) or begun
     question = f"did you mean {keys[near[0]]}? " if near else ""

@@ -8,12 +8,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from keras_wcd.files import replacing
+from keras_wcd.files import read_json, replacing
 
 NAME = ".keras-wcd.json"
 """The record's file in a folder of results."""
 UNKNOWN = "unknown"
 """In the place of settings that nothing says."""
+MOST = 300
+"""Characters of what tells settings apart; a damaged file may hold anything."""
 SECONDS = 5.0
 """How often the record is written while results are made."""
 
@@ -37,9 +39,12 @@ class Record:
         if not self.path.exists():
             return
         try:
-            found = json.loads(self.path.read_text(encoding="utf-8"))
+            found = read_json(self.path)
             self.made_with, self.results = dict(found["made_with"]), dict(found["results"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            sound = all(isinstance(made, dict) for made in self.made_with.values())
+            if not (sound and all(isinstance(key, str) for key in self.results.values())):
+                raise ValueError("it holds something else")
+        except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{self.path}: the record of the results beside it is damaged; remove it") from error
 
     def begin(self, there: Iterable[Path], settings: dict[str, Any], overwrite: bool) -> None:
@@ -97,7 +102,8 @@ def difference(old: dict[str, Any] | None, new: dict[str, Any]) -> str:
     new = _plain(new)
     changed = [name for name in {**old, **new} if old.get(name) != new.get(name)]
     words = [f"{name} was {old.get(name)!r} and is {new.get(name)!r}" for name in changed if name != "model"]
-    return ", ".join([*words, *(["by another model"] if "model" in changed else [])])
+    found = ", ".join([*words, *(["by another model"] if "model" in changed else [])])
+    return found if len(found) <= MOST else f"{found[:MOST]} ..."
 
 
 def digest(content: Iterable[bytes]) -> str:

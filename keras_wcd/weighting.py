@@ -321,7 +321,7 @@ def get(weighting: "Weighting | type[Weighting] | str | dict | Callable") -> Wei
         refuse_unknown(kind, parameters)
         return kind(**parameters)
     if isinstance(weighting, dict) and "class_name" in weighting:
-        return keras.saving.deserialize_keras_object(weighting)
+        return _deserialized(weighting)
     if callable(weighting):
         return weighting() if isinstance(weighting, type) else Custom(weighting)
     raise ValueError(f"weighting must be a Weighting, its name, a config or a callable, got {weighting!r}")
@@ -351,3 +351,17 @@ def _log_gamma(x: Tensor | float) -> Any:
 
 def _at_least_zero(x: Tensor | float) -> Any:
     return max(x, 0) if isinstance(x, (int, float)) else ops.maximum(x, 0)
+
+
+def _deserialized(config: dict) -> Weighting:
+    try:
+        found = keras.saving.deserialize_keras_object(config)
+    except Exception as error:
+        # What lies in a config, such as one of a damaged file, may fail anywhere in Keras.
+        raise ValueError(f"weighting config of {str(config['class_name'])[:80]!r} cannot be read: {error}") from error
+    if not isinstance(found, Weighting):
+        kind = type(found).__name__
+        raise ValueError(
+            f"weighting config of {str(config['class_name'])[:80]!r} is of a {kind}, which is no weighting"
+        )
+    return found

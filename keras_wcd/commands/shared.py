@@ -60,11 +60,10 @@ def numbers(path: str):
     """An array from an .npy file, never unpickled."""
     import numpy as np
 
-    try:
-        found = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise ValueError(f"{path}: not an .npy file of numbers ({error})") from error
-    if not (isinstance(found, np.ndarray) and np.issubdtype(found.dtype, np.number)):
+    from keras_wcd.data.io.npy import read_array
+
+    found = read_array(path)
+    if not np.issubdtype(found.dtype, np.number):
         raise ValueError(f"{path}: not an .npy file of numbers")
     return found
 

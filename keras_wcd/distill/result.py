@@ -8,10 +8,12 @@ from typing import Any, cast
 import keras
 import numpy as np
 
+from keras_wcd import losses
+from keras_wcd import weighting as weightings
 from keras_wcd.distill.distances import DistanceDistribution
 from keras_wcd.distill.gradients import profile_gradient
 from keras_wcd.distill.teachers import teacher_gradient, teacher_name
-from keras_wcd.files import replacing
+from keras_wcd.files import json_of, read_json, replacing
 from keras_wcd.losses import WeightedCD
 from keras_wcd.names import find
 from keras_wcd.visual import plots
@@ -183,23 +185,23 @@ class DistillationResult:
         Raises:
             ValueError: if the file is missing or holds something else.
         """
-        text = str(source)
-        if not text.lstrip().startswith("{"):
-            if not os.path.isfile(source):
-                raise ValueError(f"{text}: no such file; give a file written by DistillationResult.to_json")
-            with open(source, encoding="utf-8") as file:
-                text = file.read()
+        text = str(source).lstrip().startswith("{")
+        if not text and not os.path.isfile(source):
+            raise ValueError(f"{source}: no such file; give a file written by DistillationResult.to_json")
         try:
-            record = json.loads(text)
+            record = json_of(str(source)) if text else read_json(source)
             ranking = tuple(_candidate(found) for found in record["ranking"])
             distances = DistanceDistribution(**record["distances"])
             options = {key: record[key] for key in OPTIONS}
-            gradient, teacher = np.array(record["teacher_gradient"]), record["teacher"]
-        except (KeyError, TypeError, json.JSONDecodeError) as error:
-            name = "source" if text == str(source) else source
-            raise ValueError(f"{name}: not written by DistillationResult.to_json ({error!r})") from error
-        if isinstance(teacher, dict):
-            teacher = keras.saving.deserialize_keras_object(teacher)
+            gradient = _numbers(record["teacher_gradient"], distances.support.shape)
+            teacher = losses.get(record["teacher"]) if isinstance(record["teacher"], dict) else record["teacher"]
+            if not ranking or not isinstance(teacher, str | keras.losses.Loss):
+                raise ValueError("it holds no ranking, or no teacher")
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            name = "source" if text else source
+            reason = str(error).removeprefix(f"{source}: ")[:300]
+            what = f"{type(error).__name__}: {reason}"
+            raise ValueError(f"{name}: not written by DistillationResult.to_json ({what})") from error
         return cls(teacher=teacher, teacher_gradient=gradient, distances=distances, ranking=ranking, **options)
 
     def _teacher_text(self) -> str:
@@ -235,8 +237,20 @@ def _fields(found: Candidate) -> dict:
 
 
 def _candidate(record: dict) -> Candidate:
-    weighting = keras.saving.deserialize_keras_object(record["weighting"])
-    return Candidate(**{**record, "weighting": weighting, "at_edge": tuple(record["at_edge"])})
+    weighting = weightings.get({"class_name": "", **record["weighting"]})
+    found = Candidate(**{**record, "weighting": weighting, "at_edge": tuple(record["at_edge"])})
+    _numbers([found.objective, found.shift, found.scale, found.factor, *found.parameters.values()])
+    if not (isinstance(found.family, str) and found.scale > 0 and all(isinstance(key, str) for key in found.at_edge)):
+        raise ValueError("a family of its ranking is damaged")
+    return found
+
+
+def _numbers(values: Any, shape: tuple[int, ...] | None = None) -> np.ndarray:
+    """Finite numbers, as they are written in a file."""
+    found = np.array(values)
+    if found.dtype.kind not in "iuf" or not np.isfinite(found).all() or shape not in (None, found.shape):
+        raise ValueError(f"{str(values)[:80]} are no finite numbers, or another count of them")
+    return found
 
 
 def _serialized(teacher: Any) -> dict | str:

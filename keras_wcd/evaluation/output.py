@@ -13,7 +13,7 @@ import numpy as np
 
 from keras_wcd.evaluation.results import Evaluation
 from keras_wcd.evaluation.tables import DIGITS
-from keras_wcd.files import replacing
+from keras_wcd.files import read_json, replacing
 from keras_wcd.visual.pictures import clouds_png
 from keras_wcd.visual.tables import number
 
@@ -37,11 +37,11 @@ def check_free(folder: Path, question: dict[str, Any] | None) -> None:
     if question is None or not (folder / SUMMARY).is_file():
         return
     try:
-        earlier = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
-        held = " ".join(str(earlier[key]) for key in ("model", "dataset", "split"))
+        earlier = read_json(folder / SUMMARY)
+        held = " ".join(str(earlier[key])[:80] for key in ("model", "dataset", "split"))
         # What an earlier version did not record does not differ.
         earlier = {**earlier["settings"], **earlier, "metrics": list(earlier["figures"])}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
         raise ValueError(f"output {str(folder)!r} holds an {SUMMARY} that is none of ours; {_WAYS}") from None
     other = [key for key, value in _plain(question).items() if earlier.get(key, value) != value]
     if other:

@@ -55,8 +55,10 @@ def _named(name: str, **arguments: Any) -> keras.losses.Loss:
 def _deserialized(config: dict) -> keras.losses.Loss:
     try:
         loss = keras.saving.deserialize_keras_object(config)
-    except TypeError as error:
-        raise ValueError(f"loss config of {config['class_name']!r} cannot be read: {error}") from error
+    except Exception as error:
+        # What lies in a config, such as one of a damaged file, may fail anywhere in Keras.
+        raise ValueError(f"loss config of {str(config['class_name'])[:80]!r} cannot be read: {error}") from error
     if not isinstance(loss, keras.losses.Loss):
-        raise ValueError(f"loss config of {config['class_name']!r} is of a {type(loss).__name__}, which is no loss")
+        kind = type(loss).__name__
+        raise ValueError(f"loss config of {str(config['class_name'])[:80]!r} is of a {kind}, which is no loss")
     return loss

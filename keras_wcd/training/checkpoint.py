@@ -77,8 +77,7 @@ def load_checkpoint(path: str | os.PathLike, model: keras.Model, devices: Device
         kinds = [(tuple(v.shape), np.dtype(_stored(v))) for v in variables]
         if [(array.shape, array.dtype) for array in arrays] != kinds:
             raise ValueError(
-                f"{path}: holds {len(arrays)} variables of another network or optimizer than this one with "
-                f"{len(kinds)}"
+                f"{path}: holds {len(arrays)} variables of another network or optimizer than this one with {len(kinds)}"
             )
     state = devices.state_of_chief(state)
     if state is None:

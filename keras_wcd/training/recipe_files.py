@@ -180,7 +180,8 @@ def check_plain(values: Any) -> None:
         for value in level:
             if isinstance(value, Mapping):
                 if not all(isinstance(key, str) for key in value):
-                    raise ValueError(f"keys must be texts, got {str(next(k for k in value if type(k) is not str))[:80]}")
+                    bad = next(key for key in value if not isinstance(key, str))
+                    raise ValueError(f"keys must be texts, got {str(bad)[:80]}")
                 below += value.values()
             elif isinstance(value, list | tuple):
                 below += value

@@ -1,15 +1,15 @@
-"""Valid files of every format, damaged in every way: what the tests of parsers and benchmarks/fuzz.py share."""
+"""Valid clouds in files of every format, and what a damaged one may be read as; the tests and benchmarks/fuzz.py."""
 
 import contextlib
+import functools
 import io
-import re
 import struct
 import tempfile
 import zipfile
 from pathlib import Path
 
 import numpy as np
-from hypothesis import strategies as st
+from damage import Kind
 
 from keras_wcd.data.io.cloud import Cloud
 from keras_wcd.data.io.formats import WRITERS, read_cloud, write_cloud
@@ -18,10 +18,6 @@ from keras_wcd.data.procedural.primitives import box
 MESHES = (".obj", ".off", ".stl", ".glb", ".gltf")
 TEXTS = (".pts", ".asc", ".tsv", ".tab", ".dat", ".xyzi", ".xyzn", ".xyzrgb", ".xyznrgb")
 EXTENSIONS = (*WRITERS, *MESHES, *TEXTS, ".las", ".laz", ".e57", ".ptx", ".bin")
-NUMBERS = (b"0", b"-1", b"1", b"3", b"255", b"65536", b"2147483648", b"1000000000000000", b"1e400", b"nan", b"x")
-BYTES = (0, 1, 2, 3, 4, 8, 31, 32, 127, 128, 254, 255)
-HEAD = 400
-"""Half of the edits hit the first bytes of a file, where its header lies."""
 LISTS = "element vertex 4\n{axes}element face 2\nproperty list uchar int vertex_indices\nproperty uchar flag\n"
 
 
@@ -31,6 +27,7 @@ def cloud(count=24):
     return Cloud(points, rng.integers(0, 256, (count, 3)).astype(np.uint8), points)
 
 
+@functools.cache
 def seeds(extension):
     """Valid files, as bytes; none where what writes them is not installed."""
     special = SPECIAL.get(extension, list)()
@@ -220,79 +217,11 @@ SPECIAL = {
 }
 
 
-@st.composite
-def damaged(draw, files):
-    """One of `files` with a few edits, or bytes at random."""
-    if draw(st.integers(0, 15)) == 0:
-        return draw(st.sampled_from(files))[: draw(st.integers(0, 12))] + draw(st.binary(max_size=300))
-    data = bytearray(draw(st.sampled_from(files)))
-    for _ in range(draw(st.integers(1, 5))):
-        end = min(len(data), HEAD) if draw(st.booleans()) else len(data)
-        place = draw(st.integers(0, max(end - 1, 0)))
-        draw(st.sampled_from(EDITS))(draw, data, place)
-    return bytes(data)
-
-
-def inputs(extension):
-    """Damaged files of a format; those of archives are damaged outside or inside."""
-    outside = damaged(seeds(extension))
-    return outside | damaged(seeds(".npy")).map(zipped) if extension == ".npz" else outside
-
-
 def zipped(content):
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("points.npy", content)
     return stream.getvalue()
-
-
-def flip(draw, data, place):
-    if data:
-        data[place] ^= 1 << draw(st.integers(0, 7))
-
-
-def put(draw, data, place):
-    data[place : place + 1] = bytes([draw(st.sampled_from(BYTES))])
-
-
-def put_word(draw, data, place):
-    kind = draw(st.sampled_from(["<i", ">i", "<q", ">q"]))
-    number = struct.pack(kind, draw(st.sampled_from([0, -1, 1, 2**31 - 1, -(2**31), 2**24, 65535])))
-    data[place : place + len(number)] = number
-
-
-def truncate(draw, data, place):
-    del data[place:]
-
-
-def insert(draw, data, place):
-    data[place:place] = draw(st.binary(min_size=1, max_size=12))
-
-
-def remove(draw, data, place):
-    del data[place : place + draw(st.integers(1, 40))]
-
-
-def repeat(draw, data, place):
-    data[place:place] = data[place : place + draw(st.integers(1, 60))] * draw(st.integers(1, 20))
-
-
-def renumber(draw, data, place):
-    """Another number in the place of one that is written in letters."""
-    found = list(re.finditer(rb"-?\d+(\.\d+)?", bytes(data[:HEAD])))
-    if found:
-        match = draw(st.sampled_from(found))
-        data[match.start() : match.end()] = draw(st.sampled_from(NUMBERS))
-
-
-def swap_lines(draw, data, place):
-    lines = bytes(data).split(b"\n")
-    i, j = draw(st.integers(0, len(lines) - 1)), draw(st.integers(0, len(lines) - 1))
-    lines[i], lines[j] = lines[j], lines[i]
-    data[:] = b"\n".join(lines)
-
-
-EDITS = (flip, put, put_word, truncate, insert, remove, repeat, renumber, renumber, swap_lines)
 
 
 def try_to_read(path):
@@ -313,6 +242,25 @@ def try_to_read(path):
     for values in (found.colors, found.normals):
         assert values is None or values.shape == found.points.shape
     return True
+
+
+class OfCloud(Kind):
+    """A format of clouds: of what is read more is asked than of another file."""
+
+    def try_to_read(self, path):
+        return try_to_read(path)
+
+
+KINDS = {
+    extension: OfCloud(
+        functools.partial(seeds, extension),
+        read_cloud,
+        # An archive is damaged inside as well.
+        **({"inner": functools.partial(seeds, ".npy"), "pack": zipped} if extension == ".npz" else {}),
+    )
+    for extension in EXTENSIONS
+}
+"""Every format by its extension."""
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Files of networks, whole and damaged: official weights, LiteRT files, Keras archives, presets."""
+"""Files of networks: official weights, LiteRT files, Keras archives, presets."""
 
 import collections
 import functools
@@ -6,59 +6,26 @@ import io
 import pickle
 import tempfile
 import zipfile
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch_files
-from fuzzing import damaged
-from hypothesis import strategies as st
-from networks import SMALL
-
-LONGEST = 600
-"""Characters of a message, beside the path."""
+from damage import Kind
 
 
-@dataclass(frozen=True)
-class Kind:
-    """A kind of file: whole ones as bytes, how they are put at a path, and what reads that path."""
+def parts(seeds, name):
+    """The inner files of a name in archives."""
 
-    seeds: Callable[[], list[bytes]]
-    put: Callable[[Path, bytes], None]
-    read: Callable[[Path], object]
-    pack: Callable[[bytes], bytes] | None = None
-    """Puts a damaged part into a whole file again, where damage from outside is seen by a checksum."""
+    @functools.cache
+    def found():
+        contents = []
+        for content in seeds():
+            if zipfile.is_zipfile(io.BytesIO(content)):
+                with zipfile.ZipFile(io.BytesIO(content)) as archive:
+                    contents.append(archive.read(next(n for n in archive.namelist() if n.endswith(name))))
+        return contents
 
-
-def inputs(kind):
-    """Damaged files of a kind."""
-    found = damaged(kind.seeds())
-    return found if kind.pack is None else st.one_of(found, damaged(parts(kind)).map(kind.pack))
-
-
-def parts(kind):
-    """The inner files that `pack` takes."""
-    found = []
-    for content in kind.seeds():
-        if zipfile.is_zipfile(io.BytesIO(content)):
-            with zipfile.ZipFile(io.BytesIO(content)) as archive:
-                found.append(
-                    archive.read(next(n for n in archive.namelist() if n.endswith(("data.pkl", "config.json"))))
-                )
     return found
-
-
-def try_to_read(kind, path):
-    """Read a damaged file; whether it could be read. Anything but a value or one clear error is an AssertionError."""
-    try:
-        kind.read(path)
-    except ValueError as error:
-        message = str(error)
-        assert str(path) in message, f"does not name the file: {message[:200]}"
-        assert len(message) - len(str(path)) < LONGEST, f"is too long: {message[:200]}"
-        return False
-    return True
 
 
 @functools.cache
@@ -118,6 +85,8 @@ def read_tflite(path):
 @functools.cache
 def small():
     """The smallest of the networks."""
+    from networks import SMALL
+
     from keras_wcd.models import FoldingNet
 
     return FoldingNet(**SMALL["foldingnet"])
@@ -167,13 +136,13 @@ def of_preset(damaged_name):
         for name, whole in preset().items():
             (path / name).write_bytes(content if name == damaged_name else whole)
 
-    return Kind(lambda: [preset()[damaged_name]], put, read_keras)
+    return Kind(lambda: [preset()[damaged_name]], read_keras, put, share=0.1)
 
 
 KINDS = {
-    ".pth": Kind(pths, Path.write_bytes, read_pth, pack_pth),
-    ".tflite": Kind(tflites, Path.write_bytes, read_tflite),
-    ".keras": Kind(archives, Path.write_bytes, read_keras, pack_keras),
+    ".pth": Kind(pths, read_pth, inner=parts(pths, "data.pkl"), pack=pack_pth),
+    ".tflite": Kind(tflites, read_tflite),
+    ".keras": Kind(archives, read_keras, inner=parts(archives, "config.json"), pack=pack_keras, share=0.1),
     ".preset-config": of_preset("config.json"),
     ".preset-weights": of_preset("model.weights.h5"),
 }

@@ -1,8 +1,9 @@
 """The lists that come with published data sets: names read from a file, none of which leaves the data set's folder."""
 
-import json
 from pathlib import Path
 from typing import Any
+
+from keras_wcd.files import json_of
 
 MAX_BYTES = 2**27
 """Largest list that is read; the longest published one, PCN's, takes 2 MB."""
@@ -26,9 +27,10 @@ def read_json(path: Path) -> Any:
     Raises:
         ValueError: naming the file, where it is missing, too large or not JSON.
     """
+    text = _text(path)
     try:
-        return json.loads(_text(path))
-    except (json.JSONDecodeError, RecursionError) as error:
+        return json_of(text)
+    except ValueError as error:
         raise ValueError(f"{path}: not a JSON file ({error})") from None
 
 

@@ -14,6 +14,7 @@ from keras_wcd.data.io.formats import write_points
 from keras_wcd.data.io.limits import atomic_write
 from keras_wcd.data.io.pcd import ENCODINGS
 from keras_wcd.data.scanner.pairs import Scanning
+from keras_wcd.files import read_json
 
 INDEX = "PCN.json"
 RECORD = "making.json"
@@ -130,7 +131,7 @@ def _begin(output: Path, planned: Plan, settings: dict) -> None:
 def _check_same(path: Path, record: dict) -> None:
     """Raise where another data set was begun."""
     try:
-        before = json.loads(path.read_text())
+        before = read_json(path)
     except ValueError:
         before = None
     if not isinstance(before, dict):

@@ -13,6 +13,7 @@ from keras_wcd.data.contract import file_key
 from keras_wcd.data.from_meshes.catalog import Entry, assign_splits, find, fingerprint, same_shape
 from keras_wcd.data.io.limits import atomic_write
 from keras_wcd.data.scanner.pairs import Scanning
+from keras_wcd.files import read_json
 
 _VERSION = 1
 
@@ -89,8 +90,8 @@ def _inspected(root: Path, entries: list[Entry], up: str, folder: Path, options:
 
 def _load(path: Path) -> dict:
     try:
-        kept = json.loads(path.read_text())
-    except (OSError, ValueError):
+        kept = read_json(path)
+    except ValueError:
         return {}
     sound = isinstance(kept, dict) and all(
         isinstance(value, str) or (isinstance(value, list) and len(value) == 22) for value in kept.values()

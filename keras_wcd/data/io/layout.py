@@ -26,7 +26,8 @@ _SAMPLE_BYTES = 2**16
 _SAMPLE_ROWS = 200
 _MAX_PREFACE = 100
 _COMMENT = re.compile(r"^\s*(?:#+|//+|%+)\s*")
-_BRACKETS = re.compile(r"\s*(?:\[[^\]]*\]|\([^)]*\))")
+# Bounded: a line may be long, and nothing but blanks or brackets.
+_BRACKETS = re.compile(r"\s{0,20}(?:\[[^\]]{0,60}\]|\([^)]{0,60}\))")
 _IN_GROUPS = re.compile(r"[+-]?\d{1,3}(?:,\d{3})+\.\d*")
 _ALL_IN_GROUPS = re.compile(rf"{_IN_GROUPS.pattern}(?:\s*,\s*{_IN_GROUPS.pattern})*")
 _LEADING_GROUP, _LATER_GROUP = re.compile(r"[+-]?[1-9]\d{0,2}"), re.compile(r"0\d\d\.\d*")

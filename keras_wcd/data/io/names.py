@@ -16,6 +16,8 @@ _FAMILIES = (
 )
 """Names that belong together, the first family that is whole is taken."""
 
+LONGEST = 200
+"""Letters of a name that are looked at: what is longer has no meaning, and the patterns are for short ones."""
 _UNIT = r"(?:m|mm|cm|km|dm|ft|in|meters?|metres?|millimeters?|feet|utm|world|global)"
 _OF = r"(?:points?|coords?|coordinates?|positions?|pos|locations?|xyz|vertex|vertices|cartesian)"
 _RULES = (
@@ -32,7 +34,7 @@ _TONES = {"0": "red", "1": "green", "2": "blue", "r": "red", "g": "green", "b": 
 
 def meaning(name: str) -> str:
     """A column's name in the words of `cloud.KNOWN`, or in lower case where it has none; units are left out."""
-    word = re.sub(r"[(\[{]\s*([012])\s*[)\]}]", r"_\1", name.lower())
+    word = re.sub(r"[(\[{]\s*([012])\s*[)\]}]", r"_\1", name[:LONGEST].lower())
     word = re.sub(r"\[[^\]]*\]|\([^)]*\)|\{[^}]*\}|\s*/\s*" + _UNIT + r"\b", " ", word)
     word = re.sub(r"[\s.:\-\"'/#%]+", "_", word).strip("_")
     for rule, form in _RULES:

@@ -1,7 +1,9 @@
-"""Clouds in NumPy's npy and npz files, read without unpickling and without trusting a header."""
+"""Clouds and other arrays in NumPy's npy and npz files, read without unpickling and without trusting a header."""
 
 import io
 import math
+import os
+import struct
 import zipfile
 import zlib
 from pathlib import Path
@@ -15,6 +17,9 @@ from keras_wcd.data.io.limits import FormatError, check_justified
 
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_CORRUPT = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, OSError)
+_CORRUPT += (struct.error, OverflowError, TypeError, LookupError)
+"""What a damaged archive or header may bring about in Python's and NumPy's readers."""
 
 
 class _Header(NamedTuple):
@@ -46,8 +51,34 @@ def read_npz(path: Path, which: Which) -> Cloud:
             return read_archive(shapes, which, lambda name, row: _member(archive, entries[name], row))
     except FormatError:
         raise
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, OSError) as error:
+    except _CORRUPT as error:
         raise FormatError(f"truncated or corrupt archive ({error})") from None
+
+
+def read_array(path: str | os.PathLike) -> np.ndarray:
+    """The array of an npy file, whatever its shape.
+
+    Raises:
+        ValueError: naming the file, where it is none, damaged, or holds objects.
+    """
+    try:
+        with open(path, "rb") as file:
+            return _read(file, _read_header(file), os.stat(path).st_size, None)
+    except _CORRUPT as error:
+        raise ValueError(f"{path}: not an .npy file of numbers ({str(error)[:200]})") from None
+
+
+def read_arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
+    """All arrays of an npz archive by name, whatever their shapes.
+
+    Raises:
+        ValueError: naming the file, where it is none, damaged, or holds objects.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return {info.filename.removesuffix(".npy"): _member(archive, info, None) for info in archive.infolist()}
+    except _CORRUPT as error:
+        raise ValueError(f"{path}: not an .npz file of numbers ({str(error)[:200]})") from None
 
 
 def write_npy(file: BinaryIO, cloud: Cloud, encoding: str) -> None:
@@ -105,15 +136,16 @@ def _read(file: IO[bytes], header: _Header, size: int, row: int | None) -> np.nd
     """The array behind a header that agrees with the `size` of its file, in bytes; a row of it where that is given."""
     (shape, dtype), fortran = header
     nbytes = math.prod(shape) * dtype.itemsize
+    promised = shape[0] if shape else 1
     if nbytes > size:
-        raise FormatError(f"its header promises {shape[0]} points ({nbytes} bytes), the file has {size} bytes")
+        raise FormatError(f"its header promises {promised} points ({nbytes} bytes), the file has {size} bytes")
     if row is not None and not fortran:
         shape, nbytes = shape[1:], nbytes // shape[0]
         file.seek(row * nbytes, io.SEEK_CUR)
         row = None
     data = io.BytesIO(file.read(nbytes)).getbuffer()
     if len(data) != nbytes:
-        raise FormatError(f"truncated: {shape[0]} points promised, {len(data)} of {nbytes} bytes follow")
+        raise FormatError(f"truncated: {promised} points promised, {len(data)} of {nbytes} bytes follow")
     array = np.frombuffer(data, dtype).reshape(shape[::-1] if fortran else shape)
     array = array.T if fortran else array
     return array if row is None else array[row]

@@ -9,10 +9,11 @@ import numpy as np
 from keras_wcd.data.io.limits import FormatError
 
 _MISSING = {"", "nan", "na", "n/a", "null", "none", "-", "--", "*", "?", "inf", "infinity"}
-_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[ed][+-]?\d+)?", re.IGNORECASE)
+# No two parts of a pattern fit the same letters, or the time would grow with the square of a long cell.
+_NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[ed][+-]?\d+)?", re.IGNORECASE)
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(?:[ed][+-]?\d+)?", re.IGNORECASE)
 _GROUPED = re.compile(r"[+-]?\d{1,3}(?:([,.' \u2019\u00a0\u202f])\d{3})+(?:[.,]\d*)?")
-_NO_NUMBER = re.compile(rb"[+-]?1\.?#(?:IND|QNAN|SNAN|INF)\w*|[+-]?\bs?q?nan\([^)\s]*\)", re.IGNORECASE)
+_NO_NUMBER = re.compile(rb"[+-]?1\.?#(?:IND|QNAN|SNAN|INF)\w*|[+-]?\bs?q?nan\([^)\s]{0,40}\)", re.IGNORECASE)
 _FORTRAN = re.compile(rb"(?<=[\d.])[dD](?=[+-]?\d)")
 _BOTH_MARKS = re.compile(rb"\d\.|\.\d")
 _COMMENT = re.compile(rb"(?m)^[ \t]*(?://|%)[^\n]*")
