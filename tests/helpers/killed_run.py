@@ -1,13 +1,16 @@
 """A training run in a process of its own that ends itself at a given place: `killed_run.py FOLDER PLACE COUNT`.
 
-PLACE is "before" or "after" the COUNT-th file that is put into its place, "within" the COUNT-th checkpoint that is
-written, "step" COUNT, or "none".
+PLACE is "before" or "after" the COUNT-th of the run's own files that is put into its place, "before:NAME" or
+"after:NAME" the COUNT-th of that name, "within" the COUNT-th checkpoint that is written, "step" COUNT, or "none".
 """
 
 import os
 import pathlib
 import signal
 import sys
+
+OWN = {"best.keras", "checkpoint.npz", "config.json", "last.keras", "log.csv"}
+"""Files that are counted; what is kept for people to look at comes between them."""
 
 
 def end():
@@ -20,16 +23,20 @@ def end_at(place, count):
 
     replace, savez, calls = os.replace, np.savez, {"replace": 0, "savez": 0}
 
-    def replaced(*arguments):
-        calls["replace"] += 1
-        if place == "before" and calls["replace"] == count:
+    moment, _, wanted = place.partition(":")
+
+    def replaced(source, path):
+        counted = os.path.basename(path) in ({wanted} if wanted else OWN)
+        calls["replace"] += counted
+        ends = counted and calls["replace"] == count
+        if ends and moment == "before":
             end()
-        replace(*arguments)
-        if place == "after" and calls["replace"] == count:
+        replace(source, path)
+        if ends and moment == "after":
             end()
 
     def saved(file, **arrays):
-        calls["savez"] += 1
+        calls["savez"] += "checkpoint" in str(getattr(file, "name", file))
         if place == "within" and calls["savez"] == count:
             file.write(b"PK\x03\x04" + bytes(1000))
             file.flush()

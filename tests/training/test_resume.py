@@ -22,10 +22,13 @@ PLACES = [
     ("within", 2),
     # The best network of epoch 1 is written, the checkpoint that knows of it is not.
     ("after", 2),
-    # The checkpoint of the epoch is written, its row in the log is not.
+    # The row of the epoch is in the log, its checkpoint is not written.
     ("before", 3),
-    ("after", 2),
+    # Its checkpoint is written, and nothing after it.
+    ("after", 3),
     ("before", 4),
+    # The picture of epoch 2 is drawn, its events and its checkpoint are not written.
+    ("after:clouds.npz", 1),
     ("step", 8),
 ]
 
@@ -59,8 +62,22 @@ def check_equal(one, other):
             np.testing.assert_array_equal(array, theirs[key], err_msg=f"{name} {key}")
 
 
+def check_kept(one, other):
+    """The same pictures and tables, a row of each epoch, each point of a curve once."""
+    import tensorflow as tf
+
+    names = [f"pictures/epoch_000{number}.png" for number in (1, 2, 3)] + ["evaluation/val/table.csv"]
+    for name in names:
+        assert (one / name).read_bytes() == (other / name).read_bytes(), name
+    steps = [row.split(",")[:2] for row in (other / "epochs.csv").read_text().splitlines()]
+    assert steps == [["epoch", "step"], ["0", "3"], ["1", "6"], ["2", "9"]]
+    for folder in (one, other):
+        (path,) = (folder / "tensorboard").iterdir()
+        assert [event.step for event in tf.compat.v1.train.summary_iterator(str(path))] == [0, 0, 3, 6, 9]
+
+
 @pytest.mark.slow
-def test_a_run_that_was_killed_seven_times_ends_in_the_same_bytes(tmp_path):
+def test_a_run_that_was_killed_eight_times_ends_in_the_same_bytes(tmp_path):
     whole = run(tmp_path, "whole")
     assert whole.returncode == 0, whole.stderr
     for place, count in PLACES:
@@ -71,4 +88,8 @@ def test_a_run_that_was_killed_seven_times_ends_in_the_same_bytes(tmp_path):
     assert last.returncode == 0, last.stderr
     check_equal(tmp_path / "whole", tmp_path / "killed")
     left = {path.name for path in (tmp_path / "killed").iterdir() if not path.name.startswith(".")}
-    assert left == {"best.keras", "checkpoint.npz", "config.json", "last.keras", "log.csv"}
+    assert left == {
+        *("best.keras", "checkpoint.npz", "config.json", "last.keras", "log.csv"),
+        *("epochs.csv", "evaluation", "pictures", "report.html", "tensorboard"),
+    }
+    check_kept(tmp_path / "whole", tmp_path / "killed")
