@@ -6,7 +6,7 @@ import click
 
 from keras_wcd.commands.shared import cluster, entry, example, load_framework, named_loss, settings
 
-OF_RECIPES = ("resume", "minutes")
+OF_RECIPES = ("resume", "minutes", "report")
 OF_PLAIN_RUNS = ("epochs", "batch_size", "learning_rate")
 """Options that the recipe holds where one is given."""
 
@@ -37,6 +37,11 @@ OF_PLAIN_RUNS = ("epochs", "batch_size", "learning_rate")
 @click.option("--learning-rate", default=1e-3, help="Without a recipe.")
 @click.option("--resume", is_flag=True, help="Go on with the run in OUTPUT, if there is one; with a recipe.")
 @click.option("--minutes", default=10.0, help="Between two checkpoints within an epoch; with a recipe.")
+@click.option(
+    "--report/--no-report",
+    default=True,
+    help="Keep pictures and TensorBoard's events, measure the best network, write report.html; with a recipe.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace the files of an earlier run in OUTPUT.")
 @click.option("--seed", default=0)
 @click.option(

@@ -53,6 +53,9 @@ def test_a_recipe_is_followed_and_gone_on_with(tmp_path):
     assert (config["recipe"]["epochs"], config["recipe"]["network"]["num_coarse"]) == (2, 16)
     assert config["recipe"]["clip_norm"] == 10.0
     assert config["loss"]["config"]["norm"] == "l1"
+    assert (tmp_path / "r" / "report.html").stat().st_size > 10_000
+    for split in ("val", "test"):
+        assert (tmp_path / "r" / "evaluation" / split / "table.csv").is_file()
     log = (tmp_path / "r" / "log.csv").read_bytes()
     assert run(*command, "--resume").exit_code == 0
     assert (tmp_path / "r" / "log.csv").read_bytes() == log

@@ -34,7 +34,7 @@ def quick(name="pcn", **changes):
 
 
 def run(folder, recipe=None, data=None, **options):
-    options = {"loss": "cd_l1", "progress": False, **options}
+    options = {"loss": "cd_l1", "progress": False, "report": False, **options}
     return train(recipe or quick(), dataset=data or Pairs(), output=folder / "run", **options)
 
 

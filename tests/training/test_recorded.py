@@ -217,10 +217,12 @@ def test_a_run_that_is_over_is_measured_once(whole):
     assert len(events_of(whole)[0]["training/loss"]) == 3
 
 
-def test_without_a_report_a_run_keeps_its_networks_alone(tmp_path):
-    run(tmp_path / "run", reduced("pcn", epochs=1), report=False)
+def test_without_a_report_a_run_keeps_its_networks_alone_which_are_the_same(whole, tmp_path):
+    run(tmp_path / "run", report=False)
     left = {path.name for path in (tmp_path / "run").iterdir()}
     assert left == {".lock", "best.keras", "checkpoint.npz", "config.json", "last.keras", "log.csv"}
+    for name in ("checkpoint.npz", "log.csv"):
+        assert (tmp_path / "run" / name).read_bytes() == (whole / name).read_bytes()
 
 
 def test_a_run_made_again_removes_what_the_earlier_left_and_no_file_of_others(tmp_path):
