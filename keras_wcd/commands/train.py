@@ -89,6 +89,8 @@ def train(context, output, backbone, recipe, arguments, dataset, root, shapes, l
             own = {name: run[name] for name in OF_RECIPES}
             fitted = _by_recipe(_recipe(recipe, backbone, data, arguments), data, chosen, **options, **own)
     click.echo(f"{output / 'best.keras'}: validation CD-L1 x 1000 = {fitted.best:.2f}")
+    if recipe is not None and run["report"]:
+        click.echo(f"{output / 'report.html'}: curves, completions over time, the best network by category")
 
 
 def _check_options(context, recipe):
