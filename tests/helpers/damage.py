@@ -162,5 +162,6 @@ def _one(dice, pattern, data, place):
     return start + match.start(), start + match.end()
 
 
-EDITS = (flip, put, put_word, truncate, insert, remove, repeat, renumber, renumber, swap_lines)
-EDITS += (exchange, respell, respell, nest, splice)
+IN_PLACE = (flip, put, put_word, renumber, exchange, respell)
+EDITS = (*IN_PLACE, *IN_PLACE, truncate, insert, remove, repeat, swap_lines, nest, splice)
+"""Those that leave the rest where it is lead further into a file."""

@@ -13,6 +13,8 @@ from keras_wcd.models.weights.convert import arranged, layers_by_path, split, va
 
 GRADIENT = 1e-3
 """Ours are at most 3.3e-4 from the recorded ones, relative to their norm."""
+UNSTEADY = {"foldingnet": 4e-3}
+"""Rounding of the input (6e-8 of it) alone moves FoldingNet's gradient by up to 1.8e-3: neighbors and maxima change."""
 
 
 @pytest.fixture(params=sorted(BACKBONES))
@@ -71,7 +73,8 @@ def test_equals_the_official_network_at_every_stage(name):
         return
     rows = np.random.RandomState(7).standard_normal(expected[-1].shape).astype("float32")
     by_path, at_input = gradients(model, arrays["in/x"], rows)
-    assert distance(at_input, arrays["grad/input"]) < GRADIENT
+    bound = UNSTEADY.get(name, GRADIENT)
+    assert distance(at_input, arrays["grad/input"]) < bound
     table, layers = model.official_weights(), layers_by_path(model)
     for official, norm in meta["grad"]["all_grad_norms"].items():
         module, suffix = split(official)
@@ -80,7 +83,7 @@ def test_equals_the_official_network_at_every_stage(name):
         np.testing.assert_allclose(np.linalg.norm(by_path[variable.path]), norm, rtol=1e-3)
         if f"grad/{official}" in arrays:
             recorded = arranged(layer, suffix, arrays[f"grad/{official}"], len(variable.shape))
-            assert distance(by_path[variable.path], recorded) < GRADIENT
+            assert distance(by_path[variable.path], recorded) < bound
 
 
 @pytest.mark.parametrize("name", sorted(FIXTURES))
