@@ -68,8 +68,8 @@ def locked(folder: pathlib.Path) -> Iterator[None]:
             file.truncate(0)
 
 
-def _taken(file: Any) -> bool:
-    """Whether the lock could be had."""
+def _taken(file: Any, *, shared: bool = False) -> bool:
+    """Whether the lock could be had; those who only look share it, where the system lets them."""
     try:
         if os.name == "nt":
             import msvcrt
@@ -80,7 +80,7 @@ def _taken(file: Any) -> bool:
         else:
             import fcntl
 
-            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file.fileno(), (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except OSError:
         return False
     return True
@@ -221,6 +221,6 @@ def holder(folder: pathlib.Path) -> str | None:
         with open(folder / LOCK, encoding="utf-8") as file:
             told = file.read().strip()
             # What a process that was killed has left behind is no lock.
-            return told if told and not _taken(file) else None
+            return told if told and not _taken(file, shared=True) else None
     except OSError:
         return None

@@ -112,10 +112,21 @@ def _completions(report: Report, clouds: Mapping[str, np.ndarray]) -> None:
 
 
 def _final(report: Report, path: pathlib.Path) -> None:
-    """The table of an evaluation, a part for each score, and its worst cases."""
+    """The table of an evaluation, a part for each score, and its median and worst cases."""
+    report.heading(f"The best network on {path.parent.name}")
+    try:
+        _scores(report, path)
+    except (KeyError, TypeError, ValueError, csv.Error) as error:
+        raise ValueError(f"{path}: no table of an evaluation ({error}); remove it") from None
+    for name in ("median", "worst"):
+        png = path.parent / f"{name}.png"
+        if png.is_file():
+            report.picture(png.read_bytes(), f"{name.capitalize()} cases: scan, completion, truth")
+
+
+def _scores(report: Report, path: pathlib.Path) -> None:
     with open(path, newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    report.heading(f"The best network on {path.parent.name}")
     for metric in dict.fromkeys(row.get("metric", "") for row in rows):
         part = [row for row in rows if row.get("metric", "") == metric]
         grouped = any(row.get("difficulty", "all") != "all" for row in part)
@@ -128,10 +139,6 @@ def _final(report: Report, path: pathlib.Path) -> None:
                 for row in part
             ],
         )
-    for name in ("median", "worst"):
-        png = path.parent / f"{name}.png"
-        if png.is_file():
-            report.picture(png.read_bytes(), f"{name.capitalize()} cases: scan, completion, truth")
 
 
 def _configuration(report: Report, run: Run) -> None:
