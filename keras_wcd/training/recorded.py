@@ -56,17 +56,29 @@ def reported(folder: pathlib.Path, dataset: PairDataset, recipe: Recipe, progres
 
 
 def measure_best(folder: pathlib.Path, dataset: PairDataset, batch_size: int, progress: bool) -> None:
-    """Evaluate the best network of a run, and the baselines, into `evaluation/val` and the split that is published."""
+    """Evaluate the best network of a run, and the baselines, into `evaluation/val` and the split that is published.
+
+    One trains without the test split, too: where its first pair cannot be read it is left out.
+    """
     best = folder / BEST
     if not best.is_file():
         return
-    published = dataset.evaluation_split
-    splits = ["val", *([published] if published in dataset.splits and published != "val" else [])]
-    for split in splits:
+    for split in dict.fromkeys(("val", dataset.evaluation_split)):
         output = folder / EVALUATION / split
         done = output / "evaluation.json"
         # A run that is over is gone on with in vain.
         fresh = done.is_file() and done.stat().st_mtime >= best.stat().st_mtime
-        if not fresh and dataset.size(split):
+        if not fresh and _is_there(dataset, split):
             options = {"baselines": True, "overwrite": True, "progress": progress}
             evaluate(best, dataset, split, batch_size=batch_size, output=output, **options)
+
+
+def _is_there(dataset: PairDataset, split: str) -> bool:
+    if split not in dataset.splits:
+        return False
+    try:
+        return dataset.size(split) > 0 and dataset.load(split, 0) is not None
+    except (ValueError, OSError):
+        if split == "val":
+            raise
+        return False

@@ -16,6 +16,7 @@ from recipe_runs import Pairs, reduced
 from keras_wcd.training import DivergedError, Interrupted, train
 from keras_wcd.training.beside import KeepRun
 from keras_wcd.training.drawn_scans import chosen_scans, is_drawn
+from keras_wcd.training.recorded import measure_best
 from keras_wcd.training.recipes import Stage
 from keras_wcd.training.schedules import Piecewise
 
@@ -261,3 +262,18 @@ def test_callbacks_of_the_caller_hear_of_every_epoch_before_its_checkpoint(tmp_p
     names = ["cd_l1", "loss", "val_cd_l1", "val_loss"]
     assert heard == [(0, names, False), (1, names, True)]
     assert len(fitted.history["loss"]) == 2
+
+
+@pytest.mark.parametrize(("there", "measured"), [(True, {"val", "test"}), (False, {"val"})])
+def test_the_test_split_is_measured_where_it_is_there(there, measured, whole, tmp_path):
+    class Tested(Pairs):
+        splits = ("train", "val", "test")
+
+        def load(self, split, index):
+            if split == "test" and not there:
+                raise ValueError("test/complete: no such folder")
+            return super().load(split, index)
+
+    (tmp_path / "best.keras").write_bytes((whole / "best.keras").read_bytes())
+    measure_best(tmp_path, Tested(), 4, progress=False)
+    assert {path.parent.name for path in tmp_path.glob("evaluation/*/table.csv")} == measured
