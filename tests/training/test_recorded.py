@@ -16,8 +16,8 @@ from recipe_runs import Pairs, reduced
 from keras_wcd.training import DivergedError, Interrupted, train
 from keras_wcd.training.beside import KeepRun
 from keras_wcd.training.drawn_scans import chosen_scans, is_drawn
-from keras_wcd.training.recorded import measure_best
 from keras_wcd.training.recipes import Stage
+from keras_wcd.training.recorded import measure_best
 from keras_wcd.training.schedules import Piecewise
 
 pytestmark = tensorflow_only
