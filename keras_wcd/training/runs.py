@@ -22,6 +22,8 @@ from keras_wcd.visual.tables import aligned, number
 RUNNING, FINISHED, INTERRUPTED, DIVERGED, DAMAGED = "running", "finished", "interrupted", "diverged", "damaged"
 PLAIN = "no recipe"
 """What stands in the place of a recipe for a run of `fit`."""
+LONGEST = 80
+"""Characters of a recipe's changes in a table of text."""
 FIGURE = "val_cd_l1"
 """The figure by which runs are compared."""
 
@@ -188,8 +190,15 @@ HEADER = ("run", "network", "loss", "data", "epochs", "CD-L1", "at", "state", "r
 
 
 def runs_table(runs: Sequence[Run]) -> str:
-    """Runs as text: `CD-L1` is the smallest on validation, x 1000, `at` the pass after which it was reached."""
-    return aligned(HEADER, _cells(runs), left=(0, 1, 2, 3, 7, 8))
+    """Runs as text: `CD-L1` is the smallest on validation, x 1000, `at` the pass after which it was reached.
+
+    Changes of a recipe are cut where they are long; `write_csv` has all of them.
+    """
+    rows = [
+        [*cells, recipe if len(recipe) <= LONGEST else f"{recipe[: LONGEST - 4]} ..."]
+        for *cells, recipe in _cells(runs)
+    ]
+    return aligned(HEADER, rows, left=(0, 1, 2, 3, 7, 8))
 
 
 def write_csv(runs: Sequence[Run], path: str | os.PathLike) -> None:

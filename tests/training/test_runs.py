@@ -165,6 +165,17 @@ def test_the_table_has_a_line_for_each_run(tmp_path):
     assert re.split(" {2,}", lines[2])[1:] == ["-", "-", "-", "0", "-", "-", "interrupted", "no recipe"]
 
 
+def test_a_line_is_cut_where_a_recipe_changes_much(tmp_path):
+    values = {f"network.argument{i}": i for i in range(9)}
+    write_run(tmp_path / "a", changed={"from": "small", "values": values})
+    line = runs_table(find_runs(tmp_path)).splitlines()[1]
+    assert re.split(" {2,}", line)[-1].startswith("small: network.argument0=0, network.argument1=1, ")
+    assert line.endswith(" ...")
+    assert len(re.split(" {2,}", line)[-1]) <= 80
+    write_csv(find_runs(tmp_path), tmp_path / "t.csv")
+    assert "network.argument8=8" in (tmp_path / "t.csv").read_text()
+
+
 def test_the_csv_has_all_digits(tmp_path):
     write_run(tmp_path / "a", val=(9.123456789,))
     write_csv(find_runs(tmp_path), tmp_path / "t.csv")
