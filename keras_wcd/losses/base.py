@@ -10,7 +10,7 @@ import keras
 from keras import ops
 
 from keras_wcd.names import refuse_unknown
-from keras_wcd.ops.clouds import as_pair, as_weights, is_padding
+from keras_wcd.ops.clouds import as_pair, as_weights, is_broken, is_padding
 from keras_wcd.ops.matching import Side, match
 from keras_wcd.types import Tensor
 
@@ -22,8 +22,9 @@ class AbstractChamfer(keras.losses.Loss, abc.ABC):
 
     with X = `y_pred` `(B, N, 3)` and Y = `y_true` `(B, M, 3)`. Rows of `y_true` that hold NaN are padding and
     count nowhere, nor does a cloud that is padding alone: its loss is 0 without a gradient, and the mean over the
-    batch passes it over, as Keras's does what is masked. NaN in `y_pred` makes the loss NaN. Computed in float32 or
-    wider; of clouds of float64 a common point is subtracted first, wherever they lie.
+    batch passes it over, as Keras's does what is masked. NaN or infinity in `y_pred` and infinity in `y_true` make
+    the loss NaN. Computed in float32 or wider; of clouds of float64 a common point is subtracted first, wherever
+    they lie.
 
     Args:
         pred_weight: Weight of the side that starts from the predicted points; 0 leaves its search out.
@@ -79,7 +80,7 @@ class AbstractChamfer(keras.losses.Loss, abc.ABC):
             weight *= ops.cast(ops.shape(y_true)[0], weight.dtype) / ops.maximum(count, 1)
         elif self.reduction == "mean_with_sample_weight":
             # XLA makes a choice of a product with a mask, which would lose the NaN of a failed prediction.
-            weight = ops.where(ops.logical_or(present, _failed(y_pred)), weight, 0.0)
+            weight = ops.where(ops.logical_or(present, is_broken(y_true, y_pred)), weight, 0.0)
         return super().__call__(y_true, y_pred, weight)
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
@@ -88,7 +89,7 @@ class AbstractChamfer(keras.losses.Loss, abc.ABC):
         # As if it were of one point, which keeps the gradient of the branch not taken finite.
         loss = ops.where(_present(y_true), self.compare(y_true, y_pred, empty=1.0), 0.0)
         # What a compiled exp makes of a NaN is not certain: a failed prediction is not left to the profile to pass on.
-        return loss + ops.cast(ops.where(_failed(y_pred), math.nan, 0.0), loss.dtype)
+        return loss + ops.cast(ops.where(is_broken(y_true, y_pred), math.nan, 0.0), loss.dtype)
 
     def compare(self, y_true: Tensor, y_pred: Tensor, *, empty: float = math.nan) -> Tensor:
         """The loss of every cloud, `(B,)`; `empty` is the size of a truth that is padding alone."""
@@ -126,11 +127,6 @@ class AbstractProfile(AbstractChamfer):
 def _present(y_true: Tensor) -> Tensor:
     """Which clouds `(B,)` hold a point that is no padding."""
     return ops.any(ops.logical_not(is_padding(y_true)), axis=-1)
-
-
-def _failed(y_pred: Tensor) -> Tensor:
-    """Which predictions `(B,)` hold a NaN."""
-    return ops.any(ops.isnan(y_pred), axis=(1, 2))
 
 
 def snake_case(name: str) -> str:

@@ -18,7 +18,8 @@ from keras_wcd.types import Tensor
 class AbstractCloudMetric(keras.metrics.Metric, abc.ABC):
     """Mean over clouds of a figure `(B,)` between `y_true` `(B, M, 3)` and `y_pred` `(B, N, 3)`.
 
-    Rows of `y_true` that hold NaN are padding; a NaN in `y_pred`, or a truth of padding alone, makes the metric NaN.
+    Rows of `y_true` that hold NaN are padding. NaN or infinity in `y_pred`, infinity in `y_true`, or a truth of padding
+    alone make the metric NaN.
 
     Args:
         name: Name of the metric, that of its row in `METRICS` by default.
@@ -175,7 +176,7 @@ class EMD(AbstractCloudMetric):
 
     def _one(self, true: np.ndarray, pred: np.ndarray) -> float:
         true = true[~np.isnan(true).any(axis=-1)]
-        if not (len(true) and np.isfinite(pred).all()):
+        if not (len(true) and np.isfinite(true).all() and np.isfinite(pred).all()):
             return np.nan
         return earth_movers_distance(true, pred, self.exact_points)
 

@@ -64,6 +64,13 @@ def is_padding(points: Tensor) -> Tensor:
     return ops.logical_or(ops.logical_or(x, y), z)
 
 
+def is_broken(y_true: Tensor, y_pred: Tensor) -> Tensor:
+    """Which pairs `(B,)` hold what is no cloud: NaN or infinity in the prediction, infinity in the truth."""
+    return ops.logical_or(
+        ops.any(ops.logical_not(ops.isfinite(y_pred)), axis=(1, 2)), ops.any(ops.isinf(y_true), axis=(1, 2))
+    )
+
+
 def _checked(points: Any, name: str) -> Any:
     """Clouds `(B, N, 3)` of floats: a NumPy array as it is, for some backends have no float64, else a tensor."""
     points = _as_tensor(points, name)

@@ -6,7 +6,7 @@ from typing import overload
 
 from keras import ops
 
-from keras_wcd.ops.clouds import as_pair, is_padding
+from keras_wcd.ops.clouds import as_pair, is_broken, is_padding
 from keras_wcd.ops.neighbors import nearest, nearest_both, squared_distance
 from keras_wcd.types import Tensor
 
@@ -81,8 +81,8 @@ def match(
     """The sides that start from the predicted and from the true points; one not asked for is None.
 
     Args:
-        y_true: `(B, M, 3)`; rows that hold NaN are padding.
-        y_pred: `(B, N, 3)`; a NaN makes the distances of its side NaN, of both sides if only `true` is asked for.
+        y_true: `(B, M, 3)`; rows that hold NaN are padding, infinity makes all distances NaN.
+        y_pred: `(B, N, 3)`; NaN and infinity make all distances NaN.
         pred: Whether to match the predicted points.
         true: Whether to match the true points.
         lowest: As in `nearest`, for what depends on which neighbor is found.
@@ -100,15 +100,15 @@ def match(
         there, back = nearest(y_pred, y_true, lowest=lowest)[1], None
     else:
         there, back = None, nearest(y_true, y_pred, lowest=lowest)[1]
+    # What is measured from the other side, or has a bound, passes a broken point by: it must not go unseen.
+    broken = ops.expand_dims(is_broken(y_true, y_pred), -1)
     y_true = ops.where(ops.expand_dims(valid, -1), y_true, 0.0)
     pred_side = true_side = None
     if there is not None:
-        pred_side = Side(squared_distance(y_pred, y_true, there), there, None, size_pred, size_true, rows_true)
+        squared = ops.where(broken, math.nan, squared_distance(y_pred, y_true, there))
+        pred_side = Side(squared, there, None, size_pred, size_true, rows_true)
     if back is not None:
-        squared = squared_distance(y_true, y_pred, back)
-        if there is None:
-            # True points pass a predicted NaN by: it must not go unseen.
-            squared = ops.where(ops.any(is_padding(y_pred), axis=-1, keepdims=True), math.nan, squared)
+        squared = ops.where(broken, math.nan, squared_distance(y_true, y_pred, back))
         true_side = Side(squared, back, valid, size_true, size_pred, rows_pred)
     return pred_side, true_side
 

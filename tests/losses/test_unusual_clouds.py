@@ -146,6 +146,21 @@ def test_a_predicted_nan_is_nan_whatever_the_truth(name, path, clouds):
     assert np.isnan(found.mean)
 
 
+BROKEN = {"a prediction": (0, 1), "the other end": (0, -1), "a truth": (1, 0), "both": (1, 1), "opposite": (1, -1)}
+"""Signs of an infinite coordinate of truth and prediction; 0 for none."""
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("case", BROKEN)
+def test_infinity_is_nan_on_either_side_of_a_loss(name, path, case, clouds):
+    for cloud, sign in zip(clouds, BROKEN[case], strict=True):
+        if sign:
+            cloud[1, 5, 2] = sign * np.inf
+    found = evaluate(path, *clouds)[name]
+    np.testing.assert_array_equal(np.isnan(found.values), [[False, True, False]] * len(SIDES))
+    assert np.isnan(found.mean)
+
+
 # Ties
 
 

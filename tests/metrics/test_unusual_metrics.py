@@ -55,6 +55,17 @@ def test_a_predicted_nan_is_nan_on_every_path(name, path, clouds):
 
 
 @pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("signs", [(0, 1), (0, -1), (1, 0), (1, 1), (1, -1)])
+def test_infinity_in_truth_or_prediction_is_nan_on_every_path(name, path, signs, clouds):
+    for cloud, sign in zip(clouds, signs, strict=True):
+        if sign:
+            cloud[1, 7, 2] = sign * np.inf
+    np.testing.assert_array_equal(np.isnan(measured(name, path, *clouds)), [False, True, False])
+    each = [figures(*pair, [name])[name] for pair in zip(*clouds, strict=True)]
+    np.testing.assert_array_equal(np.isnan(each), [False, True, False])
+
+
+@pytest.mark.parametrize("path", PATHS)
 def test_a_truth_of_padding_alone_is_nan_on_every_path(name, path, clouds):
     true, pred = clouds
     true[2] = np.nan
