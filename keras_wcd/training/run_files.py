@@ -30,9 +30,14 @@ def read_table(path: pathlib.Path) -> list[dict[str, Any]]:
     try:
         with open(path, newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
-        return [{name: float(cell) if cell else None for name, cell in row.items()} for row in rows]
+        return [{name: _number(cell) if cell else None for name, cell in row.items()} for row in rows]
     except (TypeError, ValueError, csv.Error) as error:
         raise ValueError(f"{path}: no table of numbers ({error})") from None
+
+
+def _number(cell: str) -> float:
+    """Counts stay whole: a file that is read and written again is the same."""
+    return int(cell) if cell.isdigit() else float(cell)
 
 
 def read_clouds(path: pathlib.Path) -> dict[str, np.ndarray]:
