@@ -187,7 +187,7 @@ class _Ascii:
                     if length < 0 or start + length > len(words):
                         raise IndexError
                     if p.name == wanted:
-                        faces.append(np.array([int(word) for word in words[start : start + length]]))
+                        faces.append(np.array([int(word) for word in words[start : start + length]], np.int64))
                     start += length
             except (ValueError, IndexError, OverflowError):
                 raise FormatError(f"a face is not a list of vertex numbers: {line[:60]!r}") from None
@@ -227,6 +227,8 @@ def _index_property(element: Element) -> str:
 
 def fans(faces: list[np.ndarray] | np.ndarray) -> np.ndarray:
     """Triangles `(F, 3)` of polygons; those of fewer than three corners are left out."""
+    if any(face.dtype.kind not in "iu" for face in ([faces] if isinstance(faces, np.ndarray) else faces)):
+        raise FormatError("its faces name vertices by numbers of another type than whole ones")
     if isinstance(faces, np.ndarray):
         corners = faces.shape[1]
         fans = [faces[:, [0, k, k + 1]] for k in range(1, corners - 1)]

@@ -1,6 +1,7 @@
 """Files that cannot be read: one clear error each, and memory in proportion to the file."""
 
 import io
+import math
 import os
 import pickle
 import struct
@@ -39,6 +40,27 @@ XYZ = "element vertex {}\nproperty float x\nproperty float y\nproperty float z\n
 GLTF = b'{"asset":{"version":"2.0"},"accessors":[{"count":1000000000000,"componentType":5126,"type":"VEC3"}]}  '
 FACES = "element face {}\nproperty list uchar int vertex_indices\n"
 HUGE = 10**15
+
+
+def faces(number, kind="int"):
+    """A square of two faces that name a vertex by a number, in text and in bytes, of equal and of other lengths."""
+    head = "ply\nformat {} 1.0\nelement vertex 4\nproperty float x\nproperty float y\nproperty float z\n"
+    head += f"element face 2\nproperty list uchar {kind} vertex_indices\nend_header\n"
+    corners = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]], "<f4")
+    rows = [[0, 1, number], [0, 1, 2, number]]
+    text = "".join(" ".join(map(str, row)) + "\n" for row in [*corners, *([len(r), *r] for r in rows)])
+    found = {"text": (head.format("ascii") + text).encode()}
+    if kind != "int":
+        for way, chosen in (("mixed", rows), ("equal", [rows[1], rows[1]])):
+            lists = b"".join(bytes([len(r)]) + np.array(r, "<f4").tobytes() for r in chosen)
+            found[way] = head.format("binary_little_endian").encode() + corners.tobytes() + lists
+    return found
+
+
+INDICES = {
+    "far": faces(2**40), "above_63_bits": faces(2**63), "above_64_bits": faces(2**64),
+    "float": faces(3.0, "float"), "large_float": faces(1e30, "float"), "nan": faces(math.nan, "float"),
+}  # fmt: skip
 BAD = {
     "empty.npy": b"",
     "text.npy": b"hello",
@@ -107,6 +129,7 @@ BAD = {
     "lying.off": b"OFF\n1000000000 1000000000 0\n0 0 0\n",
     "lying.glb": b"glTF" + struct.pack("<III", 2, 20 + len(GLTF), len(GLTF)) + b"JSON" + GLTF,
     "short.glb": b"glTF" + struct.pack("<II", 2, 10**9),
+    **{f"{kind}_{way}.ply": content for kind in INDICES for way, content in INDICES[kind].items()},
     "cloud.abc": b"1 2 3\n",
     "no extension": b"1 2 3\n",
 }
