@@ -83,7 +83,8 @@ class DrawScans(keras.callbacks.Callback):
             for scan, completed, truth in zip(self.scans.partial, self._completed, self.scans.truths, strict=True)
         ]
         self._clouds[cloud_key(epoch + 1)], self._completed = _thinned(self._completed), None
-        shared = {
+        clouds: dict[str, Any] = {
+            **self._clouds,
             "scan": _thinned(self.scans.partial),
             "truth": _thinned(self.scans.truths),
             "labels": np.array(self.scans.labels),
@@ -91,7 +92,7 @@ class DrawScans(keras.callbacks.Callback):
         with replacing(self.folder / picture_name(epoch + 1)) as temporary:
             temporary.write_bytes(clouds_png(rows, labels=self.scans.labels))
         with replacing(self.folder / CLOUDS) as temporary, open(temporary, "wb") as file:
-            np.savez_compressed(file, **self._clouds, **shared)
+            np.savez_compressed(file, **clouds)
 
 
 def _thinned(clouds: Any) -> np.ndarray:

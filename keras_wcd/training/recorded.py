@@ -69,8 +69,16 @@ def measure_best(folder: pathlib.Path, dataset: PairDataset, batch_size: int, pr
         # A run that is over is gone on with in vain.
         fresh = done.is_file() and done.stat().st_mtime >= best.stat().st_mtime
         if not fresh and _is_there(dataset, split):
-            options = {"baselines": True, "overwrite": True, "progress": progress}
-            evaluate(best, dataset, split, batch_size=batch_size, output=output, **options)
+            evaluate(
+                best,
+                dataset,
+                split,
+                batch_size=batch_size,
+                baselines=True,
+                output=output,
+                overwrite=True,
+                progress=progress,
+            )
 
 
 def _is_there(dataset: PairDataset, split: str) -> bool:

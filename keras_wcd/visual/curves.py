@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from keras_wcd.visual.plots import COLORS, DASHES
 
@@ -57,5 +58,5 @@ def _panel(axis: Axes, lines: Mapping[str, Line]) -> None:
         # A constant, not the noise of its last digit.
         axis.set_ylim(*sorted((0.0, 2 * max(seen))) if any(seen) else (-1.0, 1.0))
     axis.spines[["top", "right"]].set_visible(False)
-    axis.xaxis.get_major_locator().set_params(integer=True)
+    axis.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
     axis.grid(alpha=0.25, linewidth=0.5)
