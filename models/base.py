@@ -187,6 +187,8 @@ class CompletionModel(keras.Model):
         if not terms:
             raise ValueError("there is no loss to compute: compile(loss=...) with one, and a stage weight > 0")
         total = sum(terms[1:], terms[0])
+        # A mean over no clouds, as a replica has it that gets none, is NaN.
+        total = keras.ops.where(keras.ops.shape(y_pred[-1])[0] > 0, total, keras.ops.zeros_like(total))
         return total if self.loss_scale == 1 else self.loss_scale * total
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None) -> dict[str, Tensor]:

@@ -9,6 +9,7 @@ from keras import ops
 
 from keras_wcd.models.arguments import positive, refuse_unknown_arguments, widths_of
 from keras_wcd.models.layers.grouping import FarthestPoints, GatherPoints, Neighbors
+from keras_wcd.models.layers.mlp import coordinate_dtype
 from keras_wcd.types import Tensor
 
 
@@ -59,7 +60,7 @@ class PatchDiscriminator(keras.Model):
             _patches(points, centers, radius, count, row, f"scale{i}")
             for i, (radius, count, row) in enumerate(zip(radii, neighbors, widths, strict=True), start=1)
         ]
-        scores = keras.layers.Dense(1, name="score", dtype="float32")(ops.concatenate(scales, axis=-1))
+        scores = keras.layers.Dense(1, name="score", dtype=coordinate_dtype())(ops.concatenate(scales, axis=-1))
 
         refuse_unknown_arguments(self, PatchDiscriminator, kwargs)
         super().__init__(cloud, scores, **kwargs)

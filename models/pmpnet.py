@@ -9,7 +9,7 @@ from keras import ops
 from keras_wcd.models.arguments import positive, widths_of
 from keras_wcd.models.base import CompletionModel
 from keras_wcd.models.layers.grouping import FarthestPoints, GatherPoints, GroupedDense, Neighbors, ThreeInterpolation
-from keras_wcd.models.layers.mlp import JointDense, batch_norm, mlp
+from keras_wcd.models.layers.mlp import JointDense, batch_norm, coordinate_dtype, mlp
 from keras_wcd.models.layers.noise import PointNoise
 from keras_wcd.models.layers.vector_attention import VectorAttention, attention_names, dense_names
 from keras_wcd.models.weights.initialization import draw_as_pytorch
@@ -37,7 +37,7 @@ class MovingCost(keras.layers.Layer):
     """
 
     def __init__(self, weight: float, **kwargs: Any):
-        super().__init__(dtype="float32", **kwargs)
+        super().__init__(**{"dtype": coordinate_dtype(), **kwargs})
         self.weight = weight
 
     def call(self, moves: Sequence[Tensor]) -> Tensor:

@@ -9,7 +9,7 @@ from keras import ops
 
 from keras_wcd.models.arguments import positive, widths_of
 from keras_wcd.models.base import CompletionModel
-from keras_wcd.models.layers.mlp import mlp, mlp_names
+from keras_wcd.models.layers.mlp import coordinate_dtype, mlp, mlp_names
 from keras_wcd.models.layers.point_encoder import (
     farthest,
     moved,
@@ -37,11 +37,11 @@ class SeedInterpolation(keras.layers.Layer):
 
     $$f(q) = \frac{\sum_j w_j f_j}{\sum_j w_j}, \qquad w_j = \frac{1}{\lVert q - s_j \rVert^2 + 10^{-8}}$$
 
-    Gradient flows through the weights too. All is float32.
+    Gradient flows through the weights too. All is float32 or wider.
     """
 
     def __init__(self, **kwargs: Any):
-        super().__init__(**{"dtype": "float32", **kwargs})
+        super().__init__(**{"dtype": coordinate_dtype(), **kwargs})
 
     def call(self, inputs: Sequence[Tensor]) -> Tensor:
         """`[queries (B, N, 3), seeds (B, M, 3), features (B, M, C)]` -> `(B, N, C)`."""

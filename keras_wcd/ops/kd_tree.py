@@ -25,6 +25,10 @@ def search(x: np.ndarray, y: np.ndarray, k: int | None, both: bool, lowest: bool
         both: Whether to search from y to x too.
         lowest: Of neighbors that are equally near take that of the lowest index, for k None.
     """
+    if not len(x):
+        # What a replica gets of a batch of fewer clouds than there are replicas.
+        rest = () if k is None else (k,)
+        return [np.zeros((0, clouds.shape[1], *rest), np.int32) for clouds in ((x, y) if both else (x,))]
     jobs = [(a, b, k, lowest) for a, b in zip(x, y, strict=True)]
     if both:
         jobs += [(b, a, k, lowest) for a, b in zip(x, y, strict=True)]

@@ -197,7 +197,8 @@ def _hits_on_host(centers: np.ndarray, points: np.ndarray, radius: float, count:
     step = max(1, 2**18 // points.shape[1])
     starts = range(0, centers.shape[1], step)
     jobs = [(c[s : s + step], p, radius, count) for c, p in zip(centers, points, strict=True) for s in starts]
-    found = host.parallel(_hits_of_block, jobs)
+    # No jobs are what a replica gets of a batch of fewer clouds than there are replicas.
+    found = host.parallel(_hits_of_block, jobs) if jobs else [np.zeros((0, count), np.int32)]
     return [np.concatenate(found).reshape(*centers.shape[:2], count)]
 
 

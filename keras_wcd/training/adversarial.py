@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_wcd.ops import gather_points
+from keras_wcd.training.collecting import current
 from keras_wcd.types import Tensor
 
 
@@ -126,10 +127,16 @@ class AdversarialTraining(keras.Model):
             judged = self._discriminator_loss(complete, ops.stop_gradient(stages[-1]), weights, training=True)
             loss = self.discriminator.optimizer.scale_loss(judged)
         _step(self.discriminator, tape, loss)
+        # Where gradients are collected, the optimizers step later.
+        if current() is None:
+            self.after_step()
+        return self._figures(partial, complete, stages, weights, (own, fooled, judged))
+
+    def after_step(self) -> None:
+        """Clip the discriminator's weights."""
         if self.clip is not None:
             for variable in self.discriminator.trainable_variables:
                 variable.assign(ops.clip(variable, -self.clip, self.clip))
-        return self._figures(partial, complete, stages, weights, (own, fooled, judged))
 
     def test_step(self, data: tuple) -> dict[str, Tensor]:
         partial, complete, weights = keras.utils.unpack_x_y_sample_weight(data)
@@ -167,8 +174,10 @@ class AdversarialTraining(keras.Model):
 
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         own, fooled, judged = (term * replicas for term in terms)
+        count = ops.shape(complete)[0]
         for tracker, value in zip(self._trackers, (self.weight * own + fooled, own, fooled, judged), strict=True):
-            tracker.update_state(value, sample_weight=ops.shape(complete)[0])
+            # Means over the clouds of a replica that has none are NaN.
+            tracker.update_state(ops.where(count > 0, value, ops.zeros_like(value)), sample_weight=count)
         self.generator.compute_metrics(partial, complete, stages, weights)
         return self.get_metrics_result()
 

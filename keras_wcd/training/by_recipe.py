@@ -92,7 +92,7 @@ def train(
         raise ValueError(f"minutes must be a finite number >= 0, got {minutes}")
     if resume and overwrite:
         raise ValueError("resume goes on with the files that overwrite replaces: choose one of them")
-    devices = open_devices(distribute)
+    devices = open_devices(distribute, recipe.accumulate)
     folder = pathlib.Path(output)
     if devices.chief:
         run_folder.prepared(folder, resume=resume, overwrite=overwrite)
@@ -212,7 +212,7 @@ def _run(
     run_folder.check_equal(devices.state_of_chief(config), config)
     keras.utils.set_random_seed(seed)
     model = compiled(recipe, loss)
-    devices.prepared(model)
+    devices.prepared(model, recipe.accumulate)
     network = getattr(model, "generator", model)
     network.frame = dataset.frame
     options = {"num_points": network.num_input, "seed": seed}

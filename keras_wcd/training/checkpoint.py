@@ -28,7 +28,7 @@ def variables_of(model: keras.Model) -> list[keras.Variable]:
 
 def values_of(variables: list[keras.Variable]) -> list[np.ndarray]:
     """Copies of the values of variables."""
-    return [np.array(keras.ops.convert_to_numpy(variable.value)) for variable in variables]
+    return [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
 
 
 def save_checkpoint(
@@ -44,7 +44,7 @@ def save_checkpoint(
     """
     given = values or {}
     variables = variables_of(model)
-    arrays = [given[id(v)] if id(v) in given else np.asarray(keras.ops.convert_to_numpy(v.value)) for v in variables]
+    arrays = [given[id(v)] if id(v) in given else np.asarray(keras.ops.convert_to_numpy(v)) for v in variables]
     state = {
         "format": FORMAT,
         "variables": len(variables),

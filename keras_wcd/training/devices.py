@@ -29,8 +29,14 @@ class Devices:
         """Within it models are made, compiled and trained."""
         return contextlib.nullcontext()
 
-    def prepared(self, model: keras.Model) -> None:
-        """Make a compiled model ready for its first step."""
+    def prepared(self, model: keras.Model, parts: int = 1) -> None:
+        """Make a compiled model ready for its first step, each in so many parts.
+
+        Raises:
+            ValueError: for a model, or a number of parts, that cannot be trained on these devices.
+        """
+        if parts > 1:
+            raise ValueError(f"accumulate={parts}: batches go through the network in parts on TensorFlow only")
 
     def batches(self, batches: Batches, epoch: int, first: int) -> Iterator[tuple[np.ndarray, ...]]:
         """What this process loads of the batches of a pass."""
@@ -153,8 +159,12 @@ def validation_batches(dataset: Dataset, batch_size: int, **options: Any) -> Any
     return Batches(dataset, "val", batch_size, **options)
 
 
-def open_devices(distribute: str | Devices | None) -> Devices:
+def open_devices(distribute: str | Devices | None, parts: int = 1) -> Devices:
     """What a run computes on, by its name: None, "mirrored", "multiworker" or "data_parallel".
+
+    Args:
+        distribute: The name, or what was opened before.
+        parts: Parts of a batch that are computed one after the other.
 
     Raises:
         ValueError: for another name, or without the address of this worker.
@@ -162,19 +172,14 @@ def open_devices(distribute: str | Devices | None) -> Devices:
     """
     if isinstance(distribute, Devices):
         return distribute
-    if distribute is None:
+    if distribute is None and (parts == 1 or keras.config.backend() != "tensorflow"):
         return Devices()
-    kinds = {"mirrored": _mirrored, "multiworker": _multiworker, "data_parallel": DataParallel}
+    if distribute == "data_parallel":
+        return DataParallel()
+    # All others are TensorFlow's, which is not loaded where another framework trains.
+    from keras_wcd.training import replicas
+
+    if distribute is None:
+        return replicas.one_device()
+    kinds = {"mirrored": replicas.Mirrored, "multiworker": replicas.MultiWorker, "data_parallel": DataParallel}
     return find(kinds, distribute, "distribute")()
-
-
-def _mirrored() -> Devices:
-    from keras_wcd.training.replicas import Mirrored
-
-    return Mirrored()
-
-
-def _multiworker() -> Devices:
-    from keras_wcd.training.replicas import MultiWorker
-
-    return MultiWorker()

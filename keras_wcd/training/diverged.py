@@ -15,7 +15,7 @@ from keras_wcd.files import replacing
 from keras_wcd.training.checkpoint import load_checkpoint, save_checkpoint, values_of, variables_of
 from keras_wcd.training.devices import tensorflow_step
 from keras_wcd.training.loop import Loop
-from keras_wcd.training.optimizers import inner
+from keras_wcd.training.optimizers import inner, number
 from keras_wcd.training.run_folder import DIVERGED
 
 STATE, BATCH = "state.npz", "batch.npz"
@@ -63,8 +63,8 @@ class StopWhereDiverged(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs: Any = None):
         optimizers = [self.model.optimizer, getattr(self.model, "discriminator_optimizer", None)]
         guarded = [inner(optimizer) for optimizer in optimizers if hasattr(inner(optimizer), "skipped")]
-        loss, norm = logs["loss"], [float(optimizer.gradient_norm) for optimizer in guarded]
-        if math.isfinite(loss) and not any(float(optimizer.skipped) for optimizer in guarded):
+        loss, norm = logs["loss"], [number(optimizer.gradient_norm) for optimizer in guarded]
+        if math.isfinite(loss) and not any(number(optimizer.skipped) for optimizer in guarded):
             return
         self._stop(batch, loss, norm[0] if norm else math.nan)
 
@@ -158,7 +158,7 @@ def replay_step(folder: str | os.PathLike, model: keras.Model) -> Replayed:
     broken = [v.path for v, g in pairs if g is not None and not np.isfinite(keras.ops.convert_to_numpy(g)).all()]
     load_checkpoint(place / STATE, model)
     logs = tensorflow_step(model, (partial, complete))(partial, complete)
-    norm = float(inner(model.optimizer).gradient_norm)
+    norm = number(inner(model.optimizer).gradient_norm)
     load_checkpoint(place / STATE, model)
     losses = {
         str(name): float(model.test_on_batch(partial[i : i + 1], complete[i : i + 1], return_dict=True)["loss"])

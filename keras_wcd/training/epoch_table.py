@@ -13,7 +13,7 @@ import keras
 from keras_wcd.export.timing import peak_memory
 from keras_wcd.files import replacing
 from keras_wcd.training.loop import Position
-from keras_wcd.training.optimizers import inner
+from keras_wcd.training.optimizers import inner, number
 from keras_wcd.training.run_files import read_table
 
 
@@ -45,7 +45,7 @@ class RecordEpochs(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs: Any = None):
         norm = getattr(inner(self.model.optimizer), "gradient_norm", None)
         # In mixed precision some are infinite, and the step is left out.
-        if norm is not None and math.isfinite(norm := float(norm)):
+        if norm is not None and math.isfinite(norm := number(norm)):
             self._norms.append(norm)
 
     def on_test_begin(self, logs: Any = None):

@@ -97,6 +97,11 @@ def inner(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
     return getattr(optimizer, "inner_optimizer", optimizer)
 
 
+def number(variable: keras.Variable) -> float:
+    """The value of a scalar variable, also where every replica has a copy of it."""
+    return float(ops.convert_to_numpy(variable))
+
+
 def restart(optimizer: keras.optimizers.Optimizer) -> None:
     """Put all averages and the count of steps to zero, as in an optimizer that is made anew."""
     optimizer = inner(optimizer)

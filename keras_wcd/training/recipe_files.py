@@ -223,7 +223,7 @@ def _field(name: str, value: Any) -> Any:
         return _names(name, value)
     if name == "optimizer":
         return _one_of(OPTIMIZERS, value, name)
-    if name in ("batch_size", "epochs", "steps"):
+    if name in ("batch_size", "epochs", "steps", "accumulate"):
         return _whole(value, name)
     if isinstance(_FIELDS[name].default, bool):
         if not isinstance(value, bool):

@@ -58,6 +58,8 @@ class Recipe:
         ema: Share that the average of the weights over steps keeps of itself at a step, where the averaged network is
             validated and kept; 0 averages nothing.
         clip_norm: Largest norm of the whole gradient, or None.
+        accumulate: Parts in which a batch goes through the network, one after the other, where it is too large for the
+            memory: the step is by the gradient of the whole batch. Batch normalization sees a part at a time.
         batch_norm: Share of a new batch in batch normalization's averages by epoch (PyTorch's momentum), where it
             is scheduled; otherwise it is 0.1.
         augmentation: Names from `AUGMENTATIONS`, in order.
@@ -87,6 +89,7 @@ class Recipe:
     restart: bool = False
     ema: float = 0.0
     clip_norm: float | None = None
+    accumulate: int = 1
     batch_norm: Schedule | None = None
     augmentation: tuple[str, ...] = ()
     source: str = "official"

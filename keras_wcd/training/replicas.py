@@ -30,22 +30,27 @@ class Replicas(Devices):
 
     Args:
         strategy: Of `tf.distribute`.
-        parts: Parts in which every replica computes its share of a batch, one after the other, for want of memory.
     """
 
-    def __init__(self, strategy: tf.distribute.Strategy, parts: int = 1):
-        self.strategy, self.parts = strategy, parts
+    def __init__(self, strategy: tf.distribute.Strategy):
+        self.strategy, self.parts = strategy, 1
         self.count = strategy.num_replicas_in_sync
+        self._tested: Any = None
 
     def scope(self):
         return self.strategy.scope()
 
-    def prepared(self, model: keras.Model) -> None:
+    def prepared(self, model: keras.Model, parts: int = 1) -> None:
         """Batch normalization is made one over all replicas.
+
+        Args:
+            model: The model, compiled.
+            parts: Parts in which every replica computes its share of a batch, one after the other.
 
         Raises:
             ValueError: for a loss that is no mean over the batch, or an optimizer that Keras has put around another.
         """
+        self.parts = parts
         for optimizer in _optimizers(model):
             if not isinstance(optimizer, GuardedAdam):
                 raise ValueError(
@@ -78,17 +83,21 @@ class Replicas(Devices):
         model.reset_metrics()
         callbacks.on_test_begin()
         index, count = self.part
+        model.make_test_function()
+        if self._tested is not model.test_function:
+            self._tested, self._test = model.test_function, self._test_function(model)
+        for pair in data:
+            self._test(*self._replicated([np.array_split(array, count)[index] for array in pair]))
+        found = {name: float(value) for name, value in model.get_metrics_result().items()}
+        callbacks.on_test_end(found)
+        return found
 
-        @tf.function(reduce_retracing=True, autograph=False)
+    def _test_function(self, model: keras.Model) -> Callable[..., None]:
         def test(*pair: Any) -> None:
             # What Keras answers with is what one replica has seen.
             self.strategy.run(lambda *pair: _nothing(model.test_step(pair)), args=pair)
 
-        for pair in data:
-            test(*self._replicated([np.array_split(array, count)[index] for array in pair]))
-        found = {name: float(value) for name, value in model.get_metrics_result().items()}
-        callbacks.on_test_end(found)
-        return found
+        return tf.function(test, reduce_retracing=True, autograph=False)
 
     def anyone(self, answer: bool) -> bool:
         return bool(self._sum(np.array([answer], np.int32))[0])
@@ -162,8 +171,7 @@ class _Step:
         with collecting(tf.shape(pair[0])[0], size, self.strategy.num_replicas_in_sync) as collected:
             self.model.train_step(pair)
         self._optimizers, self._variables = collected.optimizers, collected.variables
-        context = tf.distribute.get_replica_context()
-        return context.all_reduce(tf.distribute.ReduceOp.SUM, (collected.gradients, collected.losses))
+        return _reduced((collected.gradients, collected.losses))
 
     def _run_norms(self, found: Any) -> Any:
         gradients, losses = self.strategy.experimental_local_results(found)[0]
@@ -171,10 +179,17 @@ class _Step:
 
     def _run_apply(self, found: Any) -> None:
         self.strategy.run(self._apply_of_replica, args=(found,))
+        if hasattr(self.model, "after_step"):
+            self.model.after_step()
 
     def _apply_of_replica(self, found: Any) -> None:
         for optimizer, ours, variables in zip(self._optimizers, found[0], self._variables, strict=True):
             optimizer.step(list(ours), variables)
+
+
+def one_device() -> Replicas:
+    """One device, which takes batches in parts."""
+    return Replicas(tf.distribute.get_strategy())
 
 
 class Mirrored(Replicas):
@@ -236,6 +251,17 @@ def _tensorflow_only(name: str) -> None:
 def _optimizers(model: keras.Model) -> list[Any]:
     found = (model.optimizer, getattr(model, "discriminator_optimizer", None))
     return [optimizer for optimizer in found if optimizer is not None]
+
+
+def _reduced(tensors: Any) -> Any:
+    """Sums over the replicas; those of one dtype travel together, as TensorFlow wants it."""
+    flat, context = tf.nest.flatten(tensors), tf.distribute.get_replica_context()
+    summed: dict[int, tf.Tensor] = {}
+    for dtype in sorted({tensor.dtype.name for tensor in flat}):
+        places = [place for place, tensor in enumerate(flat) if tensor.dtype.name == dtype]
+        found = context.all_reduce(tf.distribute.ReduceOp.SUM, [flat[place] for place in places])
+        summed |= dict(zip(places, found, strict=True))
+    return tf.nest.pack_sequence_as(tensors, [summed[place] for place in range(len(flat))])
 
 
 def _sums(a: Any, b: Any) -> Any:

@@ -8,7 +8,7 @@ from keras import ops
 
 from keras_wcd.models.layers.edges import EdgeDense
 from keras_wcd.models.layers.mlp import batch_norm, coordinate_dtype
-from keras_wcd.models.layers.uncast import UncastLayer
+from keras_wcd.models.layers.uncast import UncastLayer, at_least_float32
 from keras_wcd.ops import farthest_point_sampling, gather_points, knn
 from keras_wcd.types import Tensor
 
@@ -22,7 +22,7 @@ def feature_neighbors(features: Tensor, count: int) -> Tensor:
     features = ops.stop_gradient(features)
     if features.shape[-1] == 3:
         return knn(features, features, count)[1]
-    features = ops.cast(features, "float32")
+    features = at_least_float32(features)
     square = ops.sum(ops.square(features), axis=-1)
     product = ops.matmul(features, ops.swapaxes(features, 1, 2))
     distance = ops.expand_dims(square, 2) + ops.expand_dims(square, 1) - 2 * product

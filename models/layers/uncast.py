@@ -3,6 +3,9 @@
 from typing import Any
 
 import keras
+from keras import ops
+
+from keras_wcd.types import Tensor
 
 
 class UncastLayer(keras.layers.Layer):
@@ -18,3 +21,9 @@ class UncastLayer(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """Every constructor argument; `autocast` is none."""
         return {key: value for key, value in super().get_config().items() if key != "autocast"}
+
+
+def at_least_float32(tensor: Tensor) -> Tensor:
+    """A tensor of half precision in float32, any other as it is."""
+    half = keras.backend.standardize_dtype(tensor.dtype) in ("float16", "bfloat16")
+    return ops.cast(tensor, "float32") if half else tensor

@@ -9,7 +9,7 @@ from keras import ops
 
 from keras_wcd.models.layers import draws
 from keras_wcd.models.layers.mlp import batch_norm
-from keras_wcd.models.layers.uncast import UncastLayer
+from keras_wcd.models.layers.uncast import UncastLayer, at_least_float32
 from keras_wcd.ops import cubic_feature_sampling, gather_points, gridding, gridding_reverse
 from keras_wcd.types import Tensor
 
@@ -42,15 +42,17 @@ class Gridding(UncastLayer):
 
 @keras.saving.register_keras_serializable("keras_wcd")
 class GriddingReverse(UncastLayer):
-    """Weights `(B, S, S, S, 1)` of a grid's vertices as one point per cell, `(B, S ** 3, 3)`, in float32."""
+    """Weights `(B, S, S, S, 1)` of a grid's vertices as one point per cell, `(B, S ** 3, 3)`, in float32 or wider."""
 
     def call(self, grid: Tensor) -> Tensor:
         """`(B, S, S, S, 1)` -> `(B, S ** 3, 3)`."""
-        return gridding_reverse(ops.cast(grid[..., 0], "float32"))
+        return gridding_reverse(at_least_float32(grid[..., 0]))
 
     def compute_output_spec(self, grid: keras.KerasTensor) -> keras.KerasTensor:
         """`(B, S ** 3, 3)`."""
-        return keras.KerasTensor((grid.shape[0], grid.shape[1] ** 3, 3), "float32")
+        return keras.KerasTensor(
+            (grid.shape[0], grid.shape[1] ** 3, 3), "float64" if grid.dtype == "float64" else "float32"
+        )
 
 
 @keras.saving.register_keras_serializable("keras_wcd")
