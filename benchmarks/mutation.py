@@ -164,7 +164,7 @@ def targets(names: list[str]) -> list[str]:
     for name in names or TESTS:
         path = ROOT / name
         files += sorted(path.glob("*.py")) if path.is_dir() else [path]
-    return [str(path.relative_to(ROOT)) for path in files if path.name not in PASSED_OVER]
+    return [str(path.relative_to(ROOT)) for path in dict.fromkeys(files) if path.name not in PASSED_OVER]
 
 
 def tests_of(file: str) -> list[str]:
@@ -177,15 +177,15 @@ def tests_of(file: str) -> list[str]:
     return [str(path.relative_to(ROOT)) for path in found]
 
 
-def verdict_of(mutant: Mutant, limit: float = math.inf) -> str:
-    """Run the tests of a mutant in a forked process, for no longer than a limit in seconds."""
+def verdict_of(mutant: Mutant, expression: str = "", limit: float = math.inf) -> str:
+    """Run the tests of a mutant, those of an expression, in a forked process for no longer than a limit in seconds."""
     child = os.fork()
     if not child:
         os.setsid()
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, 1)
         os.dup2(null, 2)
-        os._exit(_run(mutant))
+        os._exit(_run(mutant, expression))
     end = time.monotonic() + limit
     while time.monotonic() < end:
         found, status = os.waitpid(child, os.WNOHANG)
@@ -197,7 +197,7 @@ def verdict_of(mutant: Mutant, limit: float = math.inf) -> str:
     return ENDLESS
 
 
-def _run(mutant: Mutant) -> int:
+def _run(mutant: Mutant, expression: str) -> int:
     import importlib.util
 
     import pytest
@@ -222,7 +222,7 @@ def _run(mutant: Mutant) -> int:
 
     sys.meta_path.insert(0, Finder)
     os.chdir(ROOT)
-    return int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", *tests_of(mutant.file)]))
+    return int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-k", expression, *tests_of(mutant.file)]))
 
 
 def main() -> None:
@@ -232,6 +232,8 @@ def main() -> None:
     parser.add_argument("--most", type=int, default=10, help="mutants of each file, chosen by the seed")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("-k", default="", help="tests of an expression as pytest takes it, sooner than all of them")
+    parser.add_argument("--again", action="store_true", help="with --log: try those that were not noticed again")
     parser.add_argument("--list", action="store_true", help="print the mutants and stop")
     parser.add_argument("--log", type=pathlib.Path, help="file that keeps every verdict; a second run goes on there")
     given = parser.parse_args()
@@ -243,6 +245,8 @@ def main() -> None:
         print(*chosen, sep="\n")
         return
     known = json.loads(given.log.read_text()) if given.log and given.log.exists() else {}
+    if given.again:
+        known = {name: value for name, value in known.items() if value == NOTICED}
     # Imported once, before the forks; nothing is computed yet.
     import keras  # noqa: F401
     import tensorflow  # noqa: F401
@@ -257,14 +261,14 @@ def main() -> None:
     for file in dict.fromkeys(mutant.file for mutant in left):
         if _whole(file) not in known:
             start = time.monotonic()
-            if verdict_of(Mutant(file, 0, "", "", (ROOT / file).read_text())) != SURVIVED:
+            if verdict_of(Mutant(file, 0, "", "", (ROOT / file).read_text()), given.k) != SURVIVED:
                 sys.exit(f"{file}: its tests fail without any fault; mend that first")
             keep(_whole(file), time.monotonic() - start)
             print(f"{known[_whole(file)]:.0f} s without a fault: {file}", flush=True)
 
     def verdict(mutant: Mutant) -> str:
         if str(mutant) not in known:
-            keep(str(mutant), verdict_of(mutant, LIMIT + 4 * known[_whole(mutant.file)]))
+            keep(str(mutant), verdict_of(mutant, given.k, LIMIT + 4 * known[_whole(mutant.file)]))
             print(f"{known[str(mutant)]:8} {mutant.file}:{mutant.line}", flush=True)
         return known[str(mutant)]
 

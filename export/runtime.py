@@ -10,6 +10,7 @@ The rule for a scan is that of `keras_wcd.frames`, stated once more: the same sc
 import argparse
 import functools
 import json
+import mmap
 import os
 import struct
 import sys
@@ -148,10 +149,23 @@ def _written(content: bytes) -> bytes | None:
 def open_model(tflite_path: str | os.PathLike, threads: int | None = None) -> Interpreter:
     """The interpreter of a file that exists and is whole: LiteRT checks every offset in it."""
     path = _existing(tflite_path)
+    if not _has_graph(path):
+        raise ValueError(f"{path!r} is not a LiteRT model, or it is damaged: it holds no graph")
     try:
         return Interpreter(model_path=path, num_threads=threads)
     except (ValueError, RuntimeError) as error:
         raise ValueError(f"{path!r} is not a LiteRT model, or it is damaged: {error}") from error
+
+
+def _has_graph(path: str) -> bool:
+    """Whether a file names a graph: LiteRT checks what is named, and follows what is not to nowhere."""
+    if not os.path.getsize(path):
+        return False
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        try:
+            return schema.Model.GetRootAs(content).SubgraphsLength() > 0
+        except (ValueError, LookupError, TypeError, OverflowError, struct.error):
+            return False
 
 
 def as_cloud(points: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ from typing import Any, cast
 import numpy as np
 
 from keras_wcd.frames import resample
+from keras_wcd.heaps import check_heaps
 from keras_wcd.names import suggestion
 from keras_wcd.record import digest
 
@@ -191,6 +192,8 @@ def _read_keras(path: Path):
     if not zipfile.is_zipfile(path):
         raise ValueError(f"{path}: not a model that Keras can read; it is damaged, or no .keras file")
     try:
+        # Keras puts the weights into the archive as they are.
+        check_heaps(path)
         return keras.saving.load_model(path, compile=False)
     except Exception as error:
         # What lies in a damaged archive may fail anywhere in Keras, h5py, json or zlib.

@@ -7,6 +7,7 @@ from pathlib import Path
 import keras
 
 from keras_wcd.files import replacing
+from keras_wcd.heaps import check_heaps
 from keras_wcd.names import suggestion
 from keras_wcd.saving import without_optimizer
 
@@ -62,6 +63,7 @@ def load(preset: str | os.PathLike, cls: type[keras.Model]) -> keras.Model:
         # Sizes that do not fit each other, or no machine, fail anywhere in Keras and its backend.
         raise ValueError(f"{path / CONFIG}: no config of {found.__name__}: {_line(error)}") from error
     try:
+        check_heaps(path / WEIGHTS)
         model.load_weights(path / WEIGHTS)
     except Exception as error:
         # What lies in a damaged file may fail anywhere in Keras and h5py.

@@ -13,7 +13,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 FOLDERS = {"keras_wcd": "keras_wcd", "models": "keras_wcd.models", "export": "keras_wcd.export"}
 
 PARTS = (
-    ("types", "files", "names", "parallel"),
+    ("types", "files", "heaps", "names", "parallel"),
     ("ops",),
     ("frames", "record", "saving"),
     ("weighting", "visual", "data", "export"),

@@ -56,8 +56,14 @@ def transport_cost(x: np.ndarray, y: np.ndarray, *, tolerance: float = 0.01) -> 
 
     Returns:
         The upper and the lower bound, further than `tolerance` apart only where twenty rounds do not suffice.
+
+    Raises:
+        ValueError: for a cloud that is empty, of another shape or not finite.
     """
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    for name, cloud in (("x", x), ("y", y)):
+        if cloud.ndim != 2 or cloud.shape[1] != 3 or not len(cloud) or not np.isfinite(cloud).all():
+            raise ValueError(f"{name} must be a finite cloud (N, 3), N >= 1, got shape {cloud.shape}")
     center = np.median(np.concatenate([x, y]), axis=0)
     x, y = x - center, y - center
     extent = max(np.abs(x).max(), np.abs(y).max())

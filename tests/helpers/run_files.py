@@ -79,6 +79,7 @@ def trained():
     """A small model whose optimizer has a state."""
     import keras
 
+    keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.Input((4, 3)), keras.layers.Dense(3), keras.layers.Dropout(0.5)])
     model.compile("adam", "mse")
     model.optimizer.build(model.trainable_variables)

@@ -171,6 +171,14 @@ def test_place_and_scale_change_nothing_else(factor, offset):
     np.testing.assert_allclose(np.array(moved) / factor, bounds, rtol=rtol)
 
 
+@pytest.mark.parametrize("bad", [np.zeros((0, 3)), np.full((5, 3), np.nan), np.full((5, 3), np.inf), np.zeros((5, 2))])
+@pytest.mark.parametrize("first", [True, False])
+def test_what_is_no_finite_cloud_is_refused_by_name(bad, first):
+    whole = np.random.default_rng(0).normal(size=(5, 3))
+    with pytest.raises(ValueError, match=f"{'x' if first else 'y'} must be a finite cloud"):
+        transport_cost(*((bad, whole) if first else (whole, bad)))
+
+
 def test_the_flow_is_the_cheapest_of_all_small_ones():
     rng = np.random.default_rng(8)
     for _ in range(20):

@@ -10,6 +10,7 @@ import numpy as np
 from keras_wcd.data.io.arrays import Shape, Which, read_archive
 from keras_wcd.data.io.cloud import Cloud
 from keras_wcd.data.io.limits import FormatError, check_justified
+from keras_wcd.heaps import check_heaps
 
 if TYPE_CHECKING:
     import h5py
@@ -28,6 +29,7 @@ def read(path: Path, which: Which) -> Cloud:
     import h5py
 
     try:
+        check_heaps(path)
         # Some network file systems know no locks.
         with h5py.File(path, "r", locking="best-effort") as file:
             found = _datasets(file)

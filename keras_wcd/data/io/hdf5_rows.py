@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from keras_wcd.heaps import check_heaps
+
 MAX_POINTS = 2**22
 """Largest cloud that is read."""
 MAX_CHUNK = 2**24
@@ -24,10 +26,11 @@ def open_file(path: Path) -> Any:
     import h5py
 
     try:
+        check_heaps(path)
         return h5py.File(path, "r")
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file") from None
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise ValueError(f"{path}: not a readable HDF5 file ({error})") from None
 
 
