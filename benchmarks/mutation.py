@@ -14,6 +14,9 @@ reason. Mutants whose tests do not end are counted by themselves: on a busy mach
 import argparse
 import ast
 import copy
+import importlib
+import importlib.abc
+import importlib.util
 import json
 import math
 import os
@@ -21,6 +24,7 @@ import pathlib
 import random
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -198,8 +202,6 @@ def verdict_of(mutant: Mutant, expression: str = "", limit: float = math.inf) ->
 
 
 def _run(mutant: Mutant, expression: str) -> int:
-    import importlib.util
-
     import pytest
 
     folder, *rest = pathlib.Path(mutant.file).with_suffix("").parts
@@ -248,23 +250,22 @@ def main() -> None:
     if given.again:
         known = {name: value for name, value in known.items() if value == NOTICED}
     # Imported once, before the forks; nothing is computed yet.
-    import keras  # noqa: F401
-    import tensorflow  # noqa: F401
-
-    left = [mutant for mutant in chosen if str(mutant) not in known]
+    for name in ("keras", "tensorflow", "scipy.stats", "scipy.spatial", "scipy.optimize", "pykdtree.kdtree", "pytest"):
+        importlib.import_module(name)
+    lock = threading.Lock()
 
     def keep(name: str, value: Any) -> None:
-        known[name] = value
-        if given.log:
-            given.log.write_text(json.dumps(known, indent=1))
+        with lock:
+            known[name] = value
+            if given.log:
+                given.log.write_text(json.dumps(known, indent=1))
 
-    for file in dict.fromkeys(mutant.file for mutant in left):
-        if _whole(file) not in known:
-            start = time.monotonic()
-            if verdict_of(Mutant(file, 0, "", "", (ROOT / file).read_text()), given.k) != SURVIVED:
-                sys.exit(f"{file}: its tests fail without any fault; mend that first")
-            keep(_whole(file), time.monotonic() - start)
-            print(f"{known[_whole(file)]:.0f} s without a fault: {file}", flush=True)
+    def measure(file: str) -> None:
+        start = time.monotonic()
+        if verdict_of(Mutant(file, 0, "", "", (ROOT / file).read_text()), given.k) != SURVIVED:
+            raise SystemExit(f"{file}: its tests fail without any fault; mend that first")
+        keep(_whole(file), time.monotonic() - start)
+        print(f"{known[_whole(file)]:.0f} s without a fault: {file}", flush=True)
 
     def verdict(mutant: Mutant) -> str:
         if str(mutant) not in known:
@@ -272,7 +273,9 @@ def main() -> None:
             print(f"{known[str(mutant)]:8} {mutant.file}:{mutant.line}", flush=True)
         return known[str(mutant)]
 
+    left = {_whole(mutant.file): mutant.file for mutant in chosen if str(mutant) not in known}
     with ThreadPoolExecutor(given.processes) as pool:
+        list(pool.map(measure, [file for tests, file in left.items() if tests not in known]))
         print(report(dict(zip(chosen, pool.map(verdict, chosen), strict=True))))
 
 
