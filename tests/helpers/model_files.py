@@ -142,7 +142,7 @@ def of_preset(damaged_name):
         for name, whole in preset().items():
             (path / name).write_bytes(content if name == damaged_name else whole)
 
-    return Kind(lambda: [preset()[damaged_name]], read_keras, put, share=0.1)
+    return Kind(lambda: [preset()[damaged_name]], read_keras, put, share=0.03)
 
 
 KINDS = {
