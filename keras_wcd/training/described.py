@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,13 +21,14 @@ _REMARKS = ("backbone", "published_loss", "extra_terms", "source", "note")
 
 def title_of(loss: keras.losses.Loss) -> str:
     """The name of a loss and the arguments that are not its defaults: `cd_l2`, `hyper_cd(alpha=1000.0)`."""
-    config, defaults = loss.get_config(), _defaults(type(loss))
+    # As it is saved: a loss of the user's may hold arrays, which do not compare to one truth.
+    config, defaults = keras.saving.serialize_keras_object(loss)["config"], _defaults(type(loss))
     for name, kind in losses.NAMES.items():
         # The field's names of the Chamfer distances say an argument.
-        if isinstance(kind, functools.partial) and kind.func is type(loss) and kind().get_config() == config:
+        if isinstance(kind, functools.partial) and kind.func is type(loss) and kind().get_config() == loss.get_config():
             return name
     given = [
-        f"{name}={short(config[name])}"
+        f"{name}={textwrap.shorten(short(config[name]), 40, placeholder='...')}"
         for name in arguments_of(type(loss))
         if name in config and name not in _UNSAID and config[name] != defaults.get(name)
     ]

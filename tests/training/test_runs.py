@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from backends import tensorflow_only
 from written_runs import write_network, write_run
@@ -243,6 +244,26 @@ def test_a_loss_is_called_by_its_name_and_what_was_given(loss, title):
     from keras_wcd.training.described import title_of
 
     assert title_of(losses.get(loss)) == title
+
+
+@tensorflow_only
+def test_a_loss_of_the_users_has_a_title():
+    import keras
+
+    from keras_wcd.training.described import title_of
+
+    class Mine(keras.losses.Loss):
+        def __init__(self, table=(1.0, 2.0), power=1, **kwargs):
+            super().__init__(**kwargs)
+            self.table, self.power = np.asarray(table), power
+
+        def get_config(self):
+            return {**super().get_config(), "table": self.table, "power": self.power}
+
+    assert title_of(Mine(power=2, name="mine")).startswith("mine(table=")
+    assert title_of(Mine(power=2, name="mine")).endswith("power=2)")
+    assert len(title_of(Mine(range(9999), name="mine"))) < 80
+    assert title_of(keras.losses.MeanSquaredError()) == "mean_squared_error"
 
 
 @tensorflow_only
