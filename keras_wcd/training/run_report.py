@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from keras_wcd.evaluation.tables import DIGITS, TITLES
+from keras_wcd.files import writable
 from keras_wcd.training.run_files import read_clouds, read_table
 from keras_wcd.training.run_folder import CLOUDS, EPOCHS, EVALUATION, PICTURES, REPORT
 from keras_wcd.training.runs import Run, read_run
@@ -34,12 +35,13 @@ def write_report(folder: str | os.PathLike, *, state: str | None = None) -> path
 
     Raises:
         ValueError: for a folder in which no run has left its configuration, or whose files are damaged.
-        OSError: where the folder cannot be written to.
+        PermissionError: where the folder cannot be written to.
     """
     folder = pathlib.Path(folder)
     run = read_run(folder)
     if "recipe" not in run.config:
         raise ValueError(f"{folder}: no run with a recipe lies there, or its config.json or log.csv is damaged")
+    writable(folder / REPORT)
     rows = read_table(folder / EPOCHS)
     title = f"{run.network}, {run.loss}, {run.config.get('data', {}).get('title', '')}"
     report = Report(title.strip(", "))

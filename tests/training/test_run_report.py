@@ -148,6 +148,17 @@ def test_a_damaged_file_is_named_and_the_page_stays(name, content, message, tmp_
     assert (folder / "report.html").read_text() == before
 
 
+def test_a_folder_that_takes_no_file_is_named(tmp_path, monkeypatch):
+    folder = write_run(tmp_path / "a")
+
+    def refused(*args, **kwargs):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", refused)
+    with pytest.raises(PermissionError, match="report.html: the folder .* takes no new file .Read-only file system"):
+        write_report(folder)
+
+
 def test_a_folder_without_a_run_has_no_report(tmp_path):
     with pytest.raises(ValueError, match="no run with a recipe lies there"):
         write_report(tmp_path)
