@@ -106,7 +106,6 @@ def train(
     with (
         run_folder.locked(folder) if devices.chief else contextlib.nullcontext(),
         reported(folder, dataset, recipe, progress) if written else contextlib.nullcontext(),
-        devices.scope(),
     ):
         return _run(recipe, dataset, folder, loss, resume, seed, minutes, progress, devices, beside)
 
@@ -211,8 +210,9 @@ def _run(
         run_folder.check_same(folder, config)
     run_folder.check_equal(devices.state_of_chief(config), config)
     keras.utils.set_random_seed(seed)
-    model = compiled(recipe, loss)
-    devices.prepared(model, recipe.accumulate)
+    with devices.scope():
+        model = compiled(recipe, loss)
+        devices.prepared(model, recipe.accumulate)
     network = getattr(model, "generator", model)
     network.frame = dataset.frame
     options = {"num_points": network.num_input, "seed": seed}

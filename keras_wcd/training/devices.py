@@ -26,7 +26,7 @@ class Devices:
     part = (0, 1)
 
     def scope(self) -> AbstractContextManager[Any]:
-        """Within it models are made, compiled and trained."""
+        """Within it models are made and compiled."""
         return contextlib.nullcontext()
 
     def prepared(self, model: keras.Model, parts: int = 1) -> None:
@@ -112,13 +112,9 @@ class DataParallel(Devices):
 
     @contextlib.contextmanager
     def scope(self) -> Iterator[None]:
-        """The distribution is Keras's global one for as long as the run takes."""
-        before = keras.distribution.distribution()
-        keras.distribution.set_distribution(self.distribution)
-        try:
+        """The distribution is Keras's global one."""
+        with self._sharing(0):
             yield
-        finally:
-            keras.distribution.set_distribution(before)
 
     def step_function(self, model, pair):
         """As one device's, on the whole batch in every process."""
@@ -138,15 +134,13 @@ class DataParallel(Devices):
 
     @contextlib.contextmanager
     def _sharing(self, size: int) -> Iterator[None]:
-        """Keras divides the batch, or leaves it whole where it cannot be divided."""
-        whole = size % self.count != 0
-        if whole:
-            keras.distribution.set_distribution(None)
+        """Keras divides a batch of this size, or leaves it whole where it cannot be divided."""
+        before = keras.distribution.distribution()
+        keras.distribution.set_distribution(None if size % self.count else self.distribution)
         try:
             yield
         finally:
-            if whole:
-                keras.distribution.set_distribution(self.distribution)
+            keras.distribution.set_distribution(before)
 
     def _own(self, pair: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
         return tuple(np.array_split(array, self.processes)[self._index] for array in pair)

@@ -72,10 +72,11 @@ class Replicas(Devices):
 
         def whole(pair: tuple[np.ndarray, ...], size: int) -> dict[str, float]:
             shares = [np.array_split(array, self.parts) for array in pair]
-            for part in zip(*shares, strict=True):
-                step.add(self._replicated(part), size)
-            step.apply()
-            return {name: float(value) for name, value in model.get_metrics_result().items()}
+            with self.strategy.scope():
+                for part in zip(*shares, strict=True):
+                    step.add(self._replicated(part), size)
+                step.apply()
+                return {name: float(value) for name, value in model.get_metrics_result().items()}
 
         return whole
 
@@ -87,8 +88,10 @@ class Replicas(Devices):
         if self._tested is not model.test_function:
             self._tested, self._test = model.test_function, self._test_function(model)
         for pair in data:
-            self._test(*self._replicated([np.array_split(array, count)[index] for array in pair]))
-        found = {name: float(value) for name, value in model.get_metrics_result().items()}
+            with self.strategy.scope():
+                self._test(*self._replicated([np.array_split(array, count)[index] for array in pair]))
+        with self.strategy.scope():
+            found = {name: float(value) for name, value in model.get_metrics_result().items()}
         callbacks.on_test_end(found)
         return found
 
@@ -216,7 +219,7 @@ class MultiWorker(Replicas):
             implementation=tf.distribute.experimental.CommunicationImplementation.RING
         )
         try:
-            super().__init__(tf.distribute.MultiWorkerMirroredStrategy(options))
+            super().__init__(tf.distribute.MultiWorkerMirroredStrategy(communication_options=options))
         except RuntimeError as error:
             if "program startup" not in str(error):
                 raise
