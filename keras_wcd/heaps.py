@@ -10,6 +10,8 @@ _HEAP = b"HEAP\0\0\0\0"
 """Signature, version and what is reserved."""
 _NO_MORE = 1
 """The offset that ends a list of free blocks."""
+LOOKED_AT = 2**26
+"""Bytes from the beginning of a file that are looked through: heaps of names lie before the data sets."""
 _FORMATS = {4: "I", 8: "Q"}
 
 
@@ -29,18 +31,18 @@ def check_heaps(path: str | os.PathLike) -> None:
 
 def check_heaps_of(data: "mmap.mmap | bytes") -> None:
     """`check_heaps` of the bytes of a file."""
-    base = data.find(_SIGNATURE)
+    base = data.find(_SIGNATURE, 0, LOOKED_AT)
     if base < 0 or base + 16 > len(data):
         return  # What is none is the library's to refuse.
     first = 13 if data[base + 8] < 2 else 9
     offset, length = (_FORMATS.get(data[base + first + k]) for k in (0, 1))
     if offset is None or length is None:
         return
-    place = data.find(_HEAP)
+    place = data.find(_HEAP, 0, LOOKED_AT)
     while place >= 0:
         if _is_endless(data, base, place, struct.Struct(f"<{length}{length}{offset}"), struct.Struct(f"<{length}")):
             raise ValueError("the list of the free blocks of one of its heaps has no end")
-        place = data.find(_HEAP, place + 1)
+        place = data.find(_HEAP, place + 1, LOOKED_AT)
 
 
 def _is_endless(data: "mmap.mmap | bytes", base: int, place: int, head: struct.Struct, offset: struct.Struct) -> bool:
