@@ -9,15 +9,15 @@ import click
 
 
 def load_framework() -> None:
-    """Import TensorFlow without the lines that its C++ side writes on the way."""
+    """Import Keras and its backend without the lines that TensorFlow's C++ side writes on the way."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from keras_wcd.export.quiet import quiet
 
     with quiet():
         import keras
-        import tensorflow  # noqa: F401
 
-        keras.backend.backend()
+        if keras.backend.backend() == "tensorflow":
+            import tensorflow  # noqa: F401
 
 
 class Help(TypedDict):

@@ -1,12 +1,14 @@
 """`keras-wcd train`."""
 
+import os
 import pathlib
+import sys
 
 import click
 
 from keras_wcd.commands.shared import cluster, entry, example, load_framework, named_loss, settings
 
-OF_RECIPES = ("resume", "minutes", "report")
+OF_RECIPES = ("resume", "minutes", "report", "distribute", "workers")
 OF_PLAIN_RUNS = ("epochs", "batch_size", "learning_rate")
 """Options that the recipe holds where one is given."""
 
@@ -16,8 +18,9 @@ OF_PLAIN_RUNS = ("epochs", "batch_size", "learning_rate")
 @click.option("--backbone", default="pcn", help="Name of a network.")
 @click.option(
     "--recipe",
-    metavar="published|small|FILE",
-    help="Train by a recipe: the network's published one, one for two processor cores, or a file of YAML.",
+    metavar="published|small|plain|FILE",
+    help="The network's published recipe, one for two processor cores, none, or a file of YAML.  "
+    "[default: published; on shapes8 plain]",
 )
 @click.option(
     "--set",
@@ -32,9 +35,9 @@ OF_PLAIN_RUNS = ("epochs", "batch_size", "learning_rate")
 @click.option(
     "--loss", help='Name of a loss, {"name": "hyper_cd", "alpha": 1000}, or a distillation.json.  [default: landau_cd]'
 )
-@click.option("--epochs", default=20, help="Without a recipe.")
-@click.option("--batch-size", default=16, help="Without a recipe.")
-@click.option("--learning-rate", default=1e-3, help="Without a recipe.")
+@click.option("--epochs", default=20, help="With --recipe plain.")
+@click.option("--batch-size", default=16, help="With --recipe plain.")
+@click.option("--learning-rate", default=1e-3, help="With --recipe plain.")
 @click.option("--resume", is_flag=True, help="Go on with the run in OUTPUT, if there is one; with a recipe.")
 @click.option("--minutes", default=10.0, help="Between two checkpoints within an epoch; with a recipe.")
 @click.option(
@@ -42,6 +45,12 @@ OF_PLAIN_RUNS = ("epochs", "batch_size", "learning_rate")
     default=True,
     help="Keep pictures and TensorBoard's events, measure the best network, write report.html; with a recipe.",
 )
+@click.option(
+    "--distribute",
+    metavar="mirrored|multiworker|data_parallel",
+    help="All devices of this process, those of all that TF_CONFIG names, or all that JAX sees; with a recipe.",
+)
+@click.option("--workers", default=1, help="Train in so many processes on this machine, for a try; with a recipe.")
 @click.option("--overwrite", is_flag=True, help="Replace the files of an earlier run in OUTPUT.")
 @click.option("--seed", default=0)
 @click.option(
@@ -55,8 +64,8 @@ OF_PLAIN_RUNS = ("epochs", "batch_size", "learning_rate")
 def train(context, output, backbone, recipe, arguments, dataset, root, shapes, loss, seed, cluster, replay, **run):
     """Train a network: log.csv, best.keras and last.keras in a folder.
 
-    Without a recipe: Adam with a linear warm-up and a cosine decay. With one all is the recipe's, and a run that was
-    stopped or killed goes on with --resume.
+    Plain: Adam with a linear warm-up and a cosine decay. By a recipe all is the recipe's, and a run that was stopped or
+    killed goes on with --resume.
 
     A cluster makes shapes8 and puts the ground truth into order; the network is trained here.
     """
@@ -66,9 +75,18 @@ def train(context, output, backbone, recipe, arguments, dataset, root, shapes, l
         return
     if output is None:
         raise click.UsageError("Missing option '-o' / '--output'.")
-    _check_options(context, recipe)
+    recipe = _check_options(context, recipe, dataset)
+    if run["workers"] != 1:
+        from keras_wcd.training.workers import run_workers
+
+        raise SystemExit(run_workers(run["workers"], _arguments_of_worker(sys.argv[1:])))
     load_framework()
     import keras
+
+    from keras_wcd.training.devices import open_devices
+
+    # Workers find each other before anything is computed.
+    run["distribute"] = open_devices(run["distribute"]) if run["distribute"] else None
 
     from keras_wcd import parallel
     from keras_wcd.models import NETWORKS
@@ -86,28 +104,44 @@ def train(context, output, backbone, recipe, arguments, dataset, root, shapes, l
             own = {name: run[name] for name in OF_PLAIN_RUNS}
             fitted = fit(network(**settings(arguments)), data, chosen, **options, **own)
         else:
-            own = {name: run[name] for name in OF_RECIPES}
+            own = {name: run[name] for name in OF_RECIPES if name != "workers"}
             fitted = _by_recipe(_recipe(recipe, backbone, data, arguments), data, chosen, **options, **own)
     click.echo(f"{output / 'best.keras'}: validation CD-L1 x 1000 = {fitted.best:.2f}")
     if recipe is not None and run["report"]:
         click.echo(f"{output / 'report.html'}: curves, completions over time, the best network by category")
 
 
-def _check_options(context, recipe):
-    """Refuse options that the way of training has not."""
-    given = [
-        name
-        for name in (OF_RECIPES if recipe is None else OF_PLAIN_RUNS)
-        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
-    ]
-    if not given:
-        return
-    option = f"--{given[0].replace('_', '-')}"
+def _check_options(context, recipe, dataset):
+    """The way of training, None for plain; options that it has not are refused."""
+
+    def given(names):
+        source = click.core.ParameterSource.COMMANDLINE
+        return [name for name in names if context.get_parameter_source(name) is source]
+
+    plain, of_recipe = given(OF_PLAIN_RUNS), given(OF_RECIPES)
     if recipe is None:
-        raise click.UsageError(f"{option} goes with a recipe: add --recipe published, small or a file")
-    value = context.params[given[0]]
-    key = "schedule" if given[0] == "learning_rate" else given[0]
-    raise click.UsageError(f"{option} is the recipe's; change it there: --set {key}={value}")
+        # No recipe was published for shapes that are made up here.
+        recipe = "plain" if dataset == "shapes8" or plain else "published"
+    if recipe == "plain":
+        if of_recipe:
+            option = f"--{of_recipe[0].replace('_', '-')}"
+            raise click.UsageError(f"{option} goes with a recipe: add --recipe published, small or a file")
+        return None
+    if plain:
+        option, key = f"--{plain[0].replace('_', '-')}", "schedule" if plain[0] == "learning_rate" else plain[0]
+        value = context.params[plain[0]]
+        raise click.UsageError(f"{option} is the recipe's; change it there: --set {key}={value}")
+    return recipe
+
+
+def _arguments_of_worker(arguments):
+    """The same command for one of the workers."""
+    kept, skip = [], False
+    for argument in arguments:
+        if not skip and argument != "--workers" and not argument.startswith("--workers="):
+            kept.append(argument)
+        skip = argument == "--workers"
+    return [*kept, "--distribute", "multiworker"]
 
 
 def _recipe(recipe, backbone, data, arguments):
@@ -122,13 +156,18 @@ def _recipe(recipe, backbone, data, arguments):
 
 def _by_recipe(recipe, data, loss, **options):
     """Train, and say after Ctrl-C how to go on."""
-    from keras_wcd.training import Interrupted, train
+    from keras_wcd.training import Interrupted, WorkerLostError, train
 
     try:
         return train(recipe, dataset=data, loss=loss, **options)
     except Interrupted as stopped:
         click.echo(f"{stopped}; the same command with --resume goes on", err=True)
         raise SystemExit(130) from None
+    except WorkerLostError as lost:
+        click.echo(f"Error: {lost}", err=True)
+        # TensorFlow would wait for the worker that is gone.
+        sys.stderr.flush()
+        os._exit(3)
 
 
 def _replay(folder):

@@ -2,6 +2,8 @@ from .adversarial import AdversarialTraining as AdversarialTraining
 from .beside import Interrupted as Interrupted
 from .by_recipe import replay as replay
 from .by_recipe import train as train
+from .devices import WorkerLostError as WorkerLostError
+from .devices import open_devices as open_devices
 from .diverged import DivergedError as DivergedError
 from .plain import Fitted as Fitted
 from .plain import fit as fit

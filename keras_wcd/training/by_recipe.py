@@ -22,7 +22,7 @@ from keras_wcd.training.beside import FollowRecipe, KeepLog, KeepRun, best_so_fa
 from keras_wcd.training.callbacks import AveragedCheckpoint, BestCheckpoint, Progress, save_model
 from keras_wcd.training.checkpoint import load_checkpoint, variables_of
 from keras_wcd.training.described import changes_of, title_of
-from keras_wcd.training.devices import Devices, open_devices, validation_batches
+from keras_wcd.training.devices import Devices, WorkerLostError, open_devices, validation_batches
 from keras_wcd.training.diverged import Replayed, StopWhereDiverged, replay_step
 from keras_wcd.training.loop import Loop, Position
 from keras_wcd.training.optimizers import GuardedAdam, optimizer_of
@@ -107,7 +107,15 @@ def train(
         run_folder.locked(folder) if devices.chief else contextlib.nullcontext(),
         reported(folder, dataset, recipe, progress) if written else contextlib.nullcontext(),
     ):
-        return _run(recipe, dataset, folder, loss, resume, seed, minutes, progress, devices, beside)
+        try:
+            return _run(recipe, dataset, folder, loss, resume, seed, minutes, progress, devices, beside)
+        except Exception as error:
+            if not devices.lost(error):
+                raise
+            raise WorkerLostError(
+                f"another worker ended or fell silent; {folder} holds the run up to its last checkpoint: start all "
+                "workers again with resume=True (--resume)"
+            ) from error
 
 
 def replay(folder: str | os.PathLike) -> Replayed:

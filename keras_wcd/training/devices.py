@@ -14,6 +14,10 @@ from keras_wcd.data.pipeline.batches import Batches
 from keras_wcd.names import find
 
 
+class WorkerLostError(RuntimeError):
+    """Another worker of a run ended or fell silent."""
+
+
 class Devices:
     """One device, the framework's first; the base of the others.
 
@@ -57,6 +61,10 @@ class Devices:
         data = data if keras.config.backend() == "tensorflow" else iter(data)
         found: Any = model.evaluate(data, verbose=0, callbacks=callbacks, return_dict=True)
         return {name: float(value) for name, value in found.items()}
+
+    def lost(self, error: Exception) -> bool:
+        """Whether an error says that another worker is gone."""
+        return False
 
     def anyone(self, answer: bool) -> bool:
         """Whether any process answers yes; all must ask at the same place."""

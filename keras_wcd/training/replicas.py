@@ -229,6 +229,11 @@ class MultiWorker(Replicas):
             ) from error
         self.part, self.chief = (index, count), index == 0
 
+    def lost(self, error: Exception) -> bool:
+        gone = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.DeadlineExceededError)
+        told = isinstance(error, tf.errors.OpError) and "ollective" in str(error)
+        return isinstance(error, (*gone, tf.errors.CancelledError)) or told
+
 
 def _place() -> tuple[int, int]:
     """Number of this worker, and how many there are."""
