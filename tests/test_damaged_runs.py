@@ -121,7 +121,16 @@ def checkpoint_with(state=None, **arrays):
     return run_files.saved(**kept)
 
 
-BAD_POSITIONS = [3, {}, {"epoch": "x"}, {"epoch": -1}, {"sums": {"loss": "x"}}, {"sums": 3}, {"history": [[1]]}]
+BAD_POSITIONS = [
+    3,
+    {},
+    {"epoch": "x"},
+    {"epoch": -1},
+    {"sums": {"loss": "x"}},
+    {"sums": 3},
+    {"pairs": 0},
+    {"history": [[1]]},
+]
 
 
 @pytest.mark.parametrize("position", BAD_POSITIONS)

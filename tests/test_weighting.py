@@ -160,6 +160,40 @@ def test_every_parameter_says_its_unit_and_where_it_is_searched(name):
         assert np.ptp(np.diff(np.log(grid))) < 1e-9
 
 
+PARAMETERS = {
+    "landau": {},
+    "extreme_value": {"beta": (1.4, 1e-3, 1e3, 49, "distance")},
+    "chi_squared": {"k": (3, 0.25, 1000, 97, None)},
+    "log_logistic": {"alpha": (5.0, 1e-3, 1e3, 49, "distance"), "beta": (2.0, 0.5, 50, 25, None)},
+    "gamma": {"alpha": (2.0, 0.25, 100, 25, None), "beta": (0.4, 1e-3, 1e3, 49, "1/distance")},
+    "weibull": {"k": (2.0, 0.25, 50, 25, None), "lam": (1.0, 1e-3, 1e3, 49, "distance")},
+    "logistic": {"sigma": (1.0, 1e-3, 1e3, 49, "distance")},
+    "normal": {"sigma": (1.0, 1e-3, 1e3, 49, "distance")},
+}
+"""Default, ends and length of the grid, unit: what users of a name rely on, and rankings that were published."""
+
+
+def test_defaults_grids_and_units_stay_as_they_are():
+    found = {
+        name: {
+            field.name: (
+                field.default,
+                *field.metadata["grid"][[0, -1]],
+                len(field.metadata["grid"]),
+                field.metadata["unit"],
+            )
+            for field in dataclasses.fields(kind)
+        }
+        for name, kind in WEIGHTINGS.items()
+    }
+    assert found.keys() == PARAMETERS.keys()
+    for name, parameters in PARAMETERS.items():
+        assert found[name].keys() == parameters.keys()
+        for key, expected in parameters.items():
+            assert found[name][key][3:] == expected[3:]
+            assert found[name][key][:3] == pytest.approx(expected[:3], rel=1e-12)
+
+
 def test_a_parameter_of_an_unknown_unit_is_refused():
     with pytest.raises(ValueError, match="unit must be one of .*, got 'meter'"):
         weighting.parameter(1.0, unit="meter")

@@ -110,7 +110,8 @@ def _read(path: pathlib.Path) -> tuple[dict[str, Any], list[np.ndarray]]:
 def _check(position: Position) -> None:
     """Raise where the values of a position are of other types, as in a damaged file."""
     counts = (position.epoch, position.batch, position.step, position.pairs)
-    if not all(type(count) is int and count >= 0 for count in counts):
+    sound = all(type(count) is int and count >= 0 for count in counts)
+    if not sound or (position.sums and not position.pairs):
         raise ValueError(f"its position is no place in a run: {counts}")
     if not all(isinstance(value, int | float) for row in (position.sums, *position.history) for value in row.values()):
         raise ValueError("its figures are no numbers")

@@ -74,7 +74,7 @@ OTHER_ARGUMENTS = {
     "landau_cd": [
         {"variant": "released"},
         {"variant": "released", "shift": 0.3, "scale": 0.2},
-        {"shift": -0.4, "scale": 3.0},
+        {"shift": -0.4, "scale": 2.0},
     ],
 }
 """Sets of arguments that are not the defaults, together every argument that is a loss's own."""

@@ -8,7 +8,7 @@ import pytest
 from backends import gradient
 from loss_oracles import one_way, other_arguments, value
 
-from keras_wcd.losses import LOSSES, AbstractChamfer, get
+from keras_wcd.losses import DCD, LOSSES, AbstractChamfer, get
 
 pytestmark = pytest.mark.backend
 
@@ -65,6 +65,43 @@ def test_arguments_change_the_value_and_survive_their_config(name, arguments, cl
     # At lam = 1e-7 the regularizer of InfoCD is below the rounding of float32.
     if arguments != {"lam": 0.0}:
         assert abs(float(loss(*clouds)) / float(plain(*clouds)) - 1) > 1e-4
+
+
+DEFAULTS = {
+    "cd": {"norm": "l1"},
+    "hyper_cd": {"alpha": 1.0},
+    "info_cd": {"tau": 2.0, "lam": 1e-7},
+    "dcd": {"alpha": 1000.0, "n_lambda": 1.0, "non_reg": False},
+    "weighted_cd": {"weighting": "landau"},
+    "landau_cd": {"variant": "paper"},
+    "extreme_value_cd": {"beta": 1.4},
+    "chi_squared_cd": {"k": 3},
+    "log_logistic_cd": {"alpha": 5.0, "beta": 2.0},
+    "gamma_cd": {"alpha": 2.0, "beta": 0.4},
+    "weibull_cd": {"k": 1.001, "lam": 25.58},
+    "logistic_cd": {"sigma": 1.75},
+    "normal_cd": {"sigma": 2.477},
+}
+"""What a name alone stands for: trainings and published figures rely on it."""
+UNSCALED = {"shift": 0.0, "scale": 1.0}
+
+
+@pytest.mark.parametrize("name", sorted(LOSSES))
+def test_defaults_stay_as_they_are(name, clouds):
+    loss = LOSSES[name]()
+    given = LOSSES[name](**DEFAULTS[name], pred_weight=1.0, true_weight=1.0, reduction="sum_over_batch_size")
+    assert loss.get_config() == given.get_config()
+    assert float(loss(*clouds)) == float(given(*clouds))
+    if "scale" in loss.get_config():
+        assert {key: loss.get_config()[key] for key in UNSCALED} == UNSCALED
+    assert DEFAULTS.keys() == LOSSES.keys()
+
+
+@pytest.mark.parametrize("alpha", [0.5, 3.0, 1000.0])
+def test_the_profile_of_dcd_is_its_cost_of_a_neighbor_of_ones_own(alpha):
+    distance = np.linspace(0, 1, 30)
+    found = keras.ops.convert_to_numpy(DCD(alpha=alpha).profile(keras.ops.convert_to_tensor(distance, "float32")))
+    np.testing.assert_allclose(found, 1 - np.exp(-alpha * distance**2), rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", sorted(LOSSES))
