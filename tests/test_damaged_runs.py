@@ -87,7 +87,8 @@ RECIPES = {
     "a long name": b"x" * 3000 + b": 1\n",
     "a long value": b"optimizer: " + b"x" * 3000 + b"\n",
     "no UTF-8": b"note: \xff\n",
-    "too large": b"# " + b"x" * 2**20,
+    "too large": b"[" * 2**21,
+    "brackets without end": b"[" * 2**16,
 }
 
 

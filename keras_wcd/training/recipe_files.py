@@ -18,7 +18,7 @@ from keras_wcd.training.small_recipes import small
 
 NAMED = ("published", "small")
 """Recipes by name; anything else is a file."""
-MOST_BYTES, MOST_VALUES, DEEPEST, LONGEST = 2**20, 10_000, 20, 10_000
+MOST_BYTES, MOST_VALUES, DEEPEST, LONGEST = 2**16, 10_000, 20, 10_000
 """Of a recipe's file: its size, values with all that its aliases repeat, their depth, characters of a text."""
 MESSAGE = 500
 """Characters of what is wrong with a file, which may hold anything."""
