@@ -240,6 +240,15 @@ def test_of_points_equally_near_the_lowest_index_is_found_on_request(method, spa
     np.testing.assert_array_equal(back[0], lowest_within_a_millionth(y[0], x[0]))
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("further", "expected"), [(3.6e-7, 0), (2e-6, 1)])
+def test_points_within_a_millionth_of_the_squared_distance_are_equally_near(method, dtype, further, expected):
+    query = np.zeros((1, 2, 3), dtype)
+    # Twice as far in the square: 7e-7 and 4e-6 of it.
+    points = np.array([[[1 + further, 0, 0], [0, 1, 0], [0, 0, 1]]], dtype)
+    assert naive.to_numpy(nearest(query, points, method=method, lowest=True))[1].tolist() == [[expected] * 2]
+
+
 def test_the_lowest_index_is_found_among_more_ties_than_a_tree_is_asked_for(method, monkeypatch):
     monkeypatch.setattr("keras_wcd.ops.kd_tree.BLOCK", 100)
     x, _ = naive.clouds()
