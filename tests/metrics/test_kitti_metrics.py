@@ -87,3 +87,9 @@ def test_the_float64_figure_is_that_of_the_keras_metric(name):
 
 def test_every_metric_has_its_figure():
     assert set(FIGURES) == set(METRICS)
+
+
+def test_two_frames_are_a_sequence():
+    rng = np.random.default_rng(9)
+    now, then = rng.normal(size=(2, 20, 3))
+    assert consistency([now, then]) == pytest.approx(cd_l2(now, then))

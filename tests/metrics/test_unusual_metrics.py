@@ -66,6 +66,13 @@ def test_infinity_in_truth_or_prediction_is_nan_on_every_path(name, path, signs,
 
 
 @pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("far", ["cd_l1", "cd_l2", "hausdorff"])
+def test_distances_beyond_the_numbers_are_infinite_and_no_failure(far, path, clouds):
+    found = measured(far, path, *(np.float32(1e21) * cloud for cloud in clouds))
+    np.testing.assert_array_equal(found, np.inf)
+
+
+@pytest.mark.parametrize("path", PATHS)
 def test_a_truth_of_padding_alone_is_nan_on_every_path(name, path, clouds):
     true, pred = clouds
     true[2] = np.nan
