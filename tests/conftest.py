@@ -1,7 +1,11 @@
-"""Two logical CPU devices, so that tests of several replicas run on one machine; memory given back between files;
-a line in the summary where recordings are missing."""
+"""Two logical CPU devices, so that tests of several replicas run on one machine; slow files first; memory given back
+between files; a line in the summary where recordings are missing."""
 
+import ctypes
 import gc
+import os
+import sys
+import tempfile
 
 import keras
 import pytest
@@ -12,6 +16,54 @@ if keras.config.backend() == "tensorflow":
 
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+
+SLOWEST = (
+    "training/test_resume.py",
+    "models/test_backbones.py",
+    "models/test_parity.py",
+    "training/test_by_recipe.py",
+    "models/test_arguments.py",
+    "training/test_adversarial.py",
+    "training/test_plain.py",
+    "losses/test_losses.py",
+    "losses/test_unusual_clouds.py",
+    "losses/test_compiled_losses.py",
+    "test_complete.py",
+    "training/test_recorded.py",
+)
+"""A long file that starts last leaves one of two processes without work."""
+
+PROGRAMS = "JAX_COMPILATION_CACHE_DIR"
+
+
+def pytest_configure(config):
+    """Keep the order of the files under xdist, which else follows their numbers of tests, not how long they take;
+    let the processes of a run, and its files, share the programs that JAX compiles."""
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False
+    if keras.config.backend() != "jax":
+        return
+    import jax
+
+    if PROGRAMS not in os.environ:
+        config.compiled = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        # Processes that xdist or a test starts find the folder here.
+        os.environ[PROGRAMS] = config.compiled.name
+    jax.config.update("jax_compilation_cache_dir", os.environ[PROGRAMS])
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def pytest_unconfigure(config):
+    if hasattr(config, "compiled"):
+        config.compiled.cleanup()
+        del os.environ[PROGRAMS]
+
+
+def pytest_collection_modifyitems(items):
+    order = {name: place for place, name in enumerate(SLOWEST)}
+    here = os.path.dirname(__file__)
+    items.sort(key=lambda item: order.get(os.path.relpath(item.path, here).replace(os.sep, "/"), len(order)))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -27,6 +79,9 @@ def memory(request):
 
         jax.clear_caches()
     gc.collect()
+    if sys.platform == "linux":
+        # The C library keeps what is freed in small pieces; libraries other than glibc have no such function.
+        getattr(ctypes.CDLL(None), "malloc_trim", lambda _: None)(0)
 
 
 def pytest_terminal_summary(terminalreporter):
