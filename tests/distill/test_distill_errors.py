@@ -25,6 +25,7 @@ P = DistanceDistribution.uniform(0.1, 1.0, size=20)
         ({"families": "normal", "grid": {"normal": {"sigma": []}}}, "no valid value for sigma"),
         ({"families": "normal", "grid": {"normal": {"sigma": "wide"}}}, "sigma must be a list of numbers"),
         ({"families": "normal", "grid": {"normal": {"mu": [1.0]}}}, "unknown parameter mu; it has sigma"),
+        ({"families": "normal", "grid": {"normal": {"distance_scale": [1.0]}}}, "unknown parameter distance_scale"),
         ({"families": "normal", "grid": {"gamma": {"alpha": [1.0]}}}, "grid has values for gamma"),
         ({"families": "normal", "grid": {"normal": {"sigma": [1e-4]}}}, "family normal: its gradient is zero"),
         ({"distances": [-0.1, 0.2]}, "must not be negative, got a smallest value of -0.1"),
@@ -36,6 +37,12 @@ P = DistanceDistribution.uniform(0.1, 1.0, size=20)
 def test_refuses(arguments, message):
     with pytest.raises(ValueError, match=message):
         distill(**{"distances": P, **arguments})
+
+
+def test_the_scale_has_a_grid_where_it_is_fitted():
+    options = {"distances": P, "distance_scale": "fit", "refine": False}
+    found = distill(HyperCD(), families="landau", grid={"landau": {"distance_scale": [0.5, 2.0]}}, **options)
+    assert found.best.scale in (0.5, 2.0)
 
 
 @pytest.mark.parametrize(
