@@ -10,6 +10,7 @@ from networks import SMALL, TinyChamfer, chamfer, clouds, numpy
 
 from keras_wcd.models import PCN, CompletionModel
 from keras_wcd.models.layers import draws
+from keras_wcd.models.stages import random_points
 from keras_wcd.ops import knn
 
 pytestmark = pytest.mark.backend
@@ -288,3 +289,27 @@ def test_small_sizes_give_a_small_pcn():
     assert model.outputs[-1].shape == (None, 2048, 3)
     assert 0.7e6 < model.count_params() < 1e6
     assert SMALL["pcn"]["grid_size"] == 2
+
+
+def test_random_points_of_a_stage_are_drawn_among_those_that_are_no_padding():
+    y = np.full((2, 12, 3), np.nan, "float32")
+    y[0, 4:] = np.arange(8)[:, None]
+    y[1, ::2] = np.arange(6)[:, None]
+    seed = keras.random.SeedGenerator(0)
+    stage = np.zeros((2, 5, 3), "float32")
+    drawn = [keras.ops.convert_to_numpy(random_points(y, stage, seed))[..., 0] for _ in range(40)]
+    for cloud, count in ((0, 8), (1, 6)):
+        chosen = np.stack([rows[cloud] for rows in drawn])
+        assert np.isfinite(chosen).all()
+        assert all(len(set(row)) == 5 for row in chosen.tolist())
+        # Every point has its turn, in any order.
+        assert set(chosen.ravel()) == set(range(count))
+        assert len(set(map(tuple, chosen.tolist()))) > 20
+
+
+def test_padding_is_drawn_where_there_are_too_few_points():
+    y = np.full((1, 6, 3), np.nan, "float32")
+    y[0, 2:4] = 1.0
+    stage = np.zeros((1, 4, 3), "float32")
+    found = keras.ops.convert_to_numpy(random_points(y, stage, keras.random.SeedGenerator(1)))[0, :, 0]
+    np.testing.assert_array_equal(np.isnan(found), [False, False, True, True])
