@@ -1,4 +1,5 @@
-"""A training run in a process of its own that ends itself at a given place: `killed_run.py FOLDER PLACE COUNT`.
+"""Training runs in processes of their own that end themselves at given places: `killed_run.py [FOLDER PLACE COUNT]...`,
+one after another. Each is a fork that holds the modules alone, and its exit code is a line of the output.
 
 PLACE is "before" or "after" the COUNT-th of the run's own files that is put into its place, "before:NAME" or
 "after:NAME" the COUNT-th of that name, "within" the COUNT-th checkpoint that is written, "step" COUNT, or "none".
@@ -8,6 +9,7 @@ import os
 import pathlib
 import signal
 import sys
+import traceback
 
 OWN = {"best.keras", "checkpoint.npz", "config.json", "last.keras", "log.csv"}
 """Files that are counted; what is kept for people to look at comes between them."""
@@ -66,8 +68,7 @@ def recipe():
     )
 
 
-def main(folder, place, count):
-    sys.path[:0] = [str(pathlib.Path(__file__).parent)]
+def run(folder, place, count):
     from recipe_runs import Pairs
 
     from keras_wcd.training import train
@@ -89,5 +90,30 @@ def main(folder, place, count):
     train(recipe(), dataset=Pairs(), output=folder, loss="cd_l1", resume=True, minutes=minutes, progress=False)
 
 
+def code(folder, place, count):
+    """The exit code of a run in a fork, negative where a signal ended it."""
+    child = os.fork()
+    if child:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    try:
+        run(folder, place, count)
+        sys.stdout.flush()
+        os._exit(0)
+    except BaseException:
+        traceback.print_exc()
+    os._exit(1)
+
+
+def main(*words):
+    sys.path[:0] = [str(pathlib.Path(__file__).parent)]
+    # Threads of the framework, which do not outlive a fork, start with the first tensor, not with the import.
+    import recipe_runs  # noqa: F401
+
+    from keras_wcd.training import train  # noqa: F401
+
+    for folder, place, count in zip(words[::3], words[1::3], words[2::3], strict=True):
+        print(code(folder, place, int(count)), flush=True)
+
+
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    main(*sys.argv[1:])

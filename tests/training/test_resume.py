@@ -37,9 +37,12 @@ def environment(folder, **more):
     return {**os.environ, "KERAS_WCD_CACHE": str(folder / "cache"), "TF_CPP_MIN_LOG_LEVEL": "3", **more}
 
 
-def run(folder, name, place="none", count=0):
-    command = [sys.executable, HELPER, folder / name, place, str(count)]
-    return subprocess.run(command, env=environment(folder), capture_output=True, text=True, check=False)
+def codes(folder, *runs):
+    """Exit codes of runs `(name, place, count)`, each in a process of its own, and what they wrote of errors."""
+    words = [str(word) for name, place, count in runs for word in (folder / name, place, count)]
+    command = [sys.executable, HELPER, *words]
+    done = subprocess.run(command, env=environment(folder), capture_output=True, text=True, check=False)
+    return [int(line) for line in done.stdout.split()], done.stderr
 
 
 def weights(path):
@@ -79,14 +82,13 @@ def check_kept(one, other):
 
 @pytest.mark.slow
 def test_a_run_that_was_killed_eight_times_ends_in_the_same_bytes(tmp_path):
-    whole = run(tmp_path, "whole")
-    assert whole.returncode == 0, whole.stderr
-    for place, count in PLACES:
-        killed = run(tmp_path, "killed", place, count)
-        assert killed.returncode == -signal.SIGKILL, (place, count, killed.stderr)
-        assert not (tmp_path / "killed" / "last.keras").exists()
-    last = run(tmp_path, "killed")
-    assert last.returncode == 0, last.stderr
+    whole = ("whole", "none", 0)
+    killed = [("killed", place, count) for place, count in PLACES]
+    found, errors = codes(tmp_path, whole, *killed)
+    assert found == [0] + [-signal.SIGKILL] * len(PLACES), errors
+    assert not (tmp_path / "killed" / "last.keras").exists()
+    found, errors = codes(tmp_path, ("killed", "none", 0))
+    assert found == [0], errors
     check_equal(tmp_path / "whole", tmp_path / "killed")
     left = {path.name for path in (tmp_path / "killed").iterdir() if not path.name.startswith(".")}
     assert left == {
