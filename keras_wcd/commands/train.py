@@ -83,7 +83,7 @@ def train(context, output, backbone, recipe, arguments, dataset, root, shapes, l
     load_framework()
     import keras
 
-    from keras_wcd.training.devices import open_devices
+    from keras_wcd.training.opened import open_devices
 
     # Workers find each other before anything is computed.
     run["distribute"] = open_devices(run["distribute"]) if run["distribute"] else None

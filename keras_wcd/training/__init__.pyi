@@ -3,8 +3,8 @@ from .beside import Interrupted as Interrupted
 from .by_recipe import replay as replay
 from .by_recipe import train as train
 from .devices import WorkerLostError as WorkerLostError
-from .devices import open_devices as open_devices
 from .diverged import DivergedError as DivergedError
+from .opened import open_devices as open_devices
 from .plain import Fitted as Fitted
 from .plain import fit as fit
 from .recipe_files import changed as changed

@@ -22,9 +22,10 @@ from keras_wcd.training.beside import FollowRecipe, KeepLog, KeepRun, best_so_fa
 from keras_wcd.training.callbacks import AveragedCheckpoint, BestCheckpoint, Progress, save_model
 from keras_wcd.training.checkpoint import load_checkpoint, variables_of
 from keras_wcd.training.described import changes_of, title_of
-from keras_wcd.training.devices import Devices, WorkerLostError, open_devices, validation_batches
+from keras_wcd.training.devices import Devices, WorkerLostError, validation_batches
 from keras_wcd.training.diverged import Replayed, StopWhereDiverged, replay_step
 from keras_wcd.training.loop import Loop, Position
+from keras_wcd.training.opened import open_devices
 from keras_wcd.training.optimizers import GuardedAdam, optimizer_of
 from keras_wcd.training.plain import Fitted, check_size, columns_of
 from keras_wcd.training.recipe_files import from_plain, plain

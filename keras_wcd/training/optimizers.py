@@ -1,5 +1,6 @@
 """Adam and AdamW as recipes ask for them: what does not decay, and no step by numbers that are not finite."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -54,7 +55,19 @@ class GuardedAdam(keras.optimizers.Adam):
         self.gradient_norm.assign(norm)
         self.skipped.assign(ops.cast(ops.logical_not(finite), "float32"))
         step = super().apply
-        ops.cond(finite, lambda: _nothing(step(grads, trainable_variables)), lambda: None)
+        if keras.config.backend() == "jax":
+            self._chosen(finite, lambda: step(grads, trainable_variables))
+        else:
+            ops.cond(finite, lambda: _nothing(step(grads, trainable_variables)), lambda: None)
+
+    def _chosen(self, finite: Tensor, step: Callable[[], None]) -> None:
+        """Make the step, and take it back where it is none: on JAX no branch may assign a variable."""
+        measured = (self.gradient_norm, self.skipped)
+        variables = [v for v in (*self._trainable_variables, *self.variables) if all(v is not m for m in measured)]
+        before = [variable.value for variable in variables]
+        step()
+        for variable, value in zip(variables, before, strict=True):
+            variable.assign(ops.where(finite, variable.value, value))
 
     def step(self, gradients: list, variables: list) -> None:
         """A step of every replica by gradients that are summed and were found to be finite."""

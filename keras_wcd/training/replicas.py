@@ -71,7 +71,9 @@ class Replicas(Devices):
         step = _Step(self.strategy, model)
 
         def whole(pair: tuple[np.ndarray, ...], size: int) -> dict[str, float]:
-            shares = [np.array_split(array, self.parts) for array in pair]
+            # A part has a cloud in some replica: batch normalization over none would be NaN.
+            parts = min(self.parts, -(-size // self.part[1]))
+            shares = [np.array_split(array, parts) for array in pair]
             with self.strategy.scope():
                 for part in zip(*shares, strict=True):
                     step.add(self._replicated(part), size)
@@ -98,7 +100,7 @@ class Replicas(Devices):
     def _test_function(self, model: keras.Model) -> Callable[..., None]:
         def test(*pair: Any) -> None:
             # What Keras answers with is what one replica has seen.
-            self.strategy.run(lambda *pair: _nothing(model.test_step(pair)), args=pair)
+            self.strategy.run(lambda *pair: _nothing(model.test_step(_of_any_size(pair))), args=pair)
 
         return tf.function(test, reduce_retracing=True, autograph=False)
 
@@ -172,7 +174,7 @@ class _Step:
 
     def _of_replica(self, size: tf.Tensor, *pair: tf.Tensor) -> Any:
         with collecting(tf.shape(pair[0])[0], size, self.strategy.num_replicas_in_sync) as collected:
-            self.model.train_step(pair)
+            self.model.train_step(_of_any_size(pair))
         self._optimizers, self._variables = collected.optimizers, collected.variables
         return _reduced((collected.gradients, collected.losses))
 
@@ -259,6 +261,11 @@ def _tensorflow_only(name: str) -> None:
 def _optimizers(model: keras.Model) -> list[Any]:
     found = (model.optimizer, getattr(model, "discriminator_optimizer", None))
     return [optimizer for optimizer in found if optimizer is not None]
+
+
+def _of_any_size(pair: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, ...]:
+    """Clouds in a batch whose size the graph does not know: it may be none, and rounds alike for all."""
+    return tuple(tf.compat.v1.placeholder_with_default(clouds, (None, *clouds.shape[1:])) for clouds in pair)
 
 
 def _reduced(tensors: Any) -> Any:

@@ -25,7 +25,7 @@ def opened(devices):
 
         cpu = tf.config.list_physical_devices("CPU")[0]
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * REPLICAS)
-    from keras_wcd.training.devices import open_devices
+    from keras_wcd.training.opened import open_devices
 
     return open_devices(devices)
 
