@@ -41,6 +41,8 @@ def pytest_configure(config):
     let the processes of a run, and its files, share the programs that JAX compiles."""
     if hasattr(config.option, "loadscopereorder"):
         config.option.loadscopereorder = False
+    if sys.platform == "linux":
+        config.pluginmanager.register(Trim())
     if keras.config.backend() != "jax":
         return
     import jax
@@ -78,10 +80,28 @@ def memory(request):
         import jax
 
         jax.clear_caches()
-    gc.collect()
-    if sys.platform == "linux":
-        # The C library keeps what is freed in small pieces; libraries other than glibc have no such function.
+
+
+def resident():
+    """MB of memory that this process holds."""
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+class Trim:
+    """Hand freed memory back after a file, and after tests since which the process has grown by much: the C library
+    keeps what is freed in small pieces, and networks at their full size leave gigabytes of it."""
+
+    much, held = 512, 0.0
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_teardown(self, item, nextitem):
+        if nextitem is not None and nextitem.path == item.path and resident() < self.held + self.much:
+            return
+        gc.collect()
+        # Libraries other than glibc have no such function.
         getattr(ctypes.CDLL(None), "malloc_trim", lambda _: None)(0)
+        self.held = resident()
 
 
 def pytest_terminal_summary(terminalreporter):
