@@ -11,6 +11,9 @@ import keras
 import pytest
 from shared import SHARED
 
+# The pools of oneDNN hold what the largest network took until the process ends.
+os.environ.setdefault("TF_ONEDNN_USE_SYSTEM_ALLOCATOR", "1")
+
 if keras.config.backend() == "tensorflow":
     import tensorflow as tf
 
