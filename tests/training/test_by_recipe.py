@@ -235,8 +235,8 @@ def test_a_recipe_that_does_not_fit_its_network_is_named(tmp_path):
 def test_a_run_that_goes_on_before_a_validation_weighs_the_stages_as_its_last_step_did():
     from keras_wcd.training.beside import FollowRecipe
     from keras_wcd.training.by_recipe import compiled
-    from keras_wcd.training.recipes import Stage
     from keras_wcd.training.loop import Position
+    from keras_wcd.training.recipes import Stage
 
     stages = (Stage("coarse", Piecewise((1.0, 0.5), (4,))), Stage("fine"))
     recipe = quick(stages=stages)

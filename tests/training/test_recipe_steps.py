@@ -11,8 +11,8 @@ from keras_wcd.models import stages as model_stages
 from keras_wcd.training import RECIPES
 from keras_wcd.training.beside import FollowRecipe
 from keras_wcd.training.by_recipe import compiled
-from keras_wcd.training.recipes import SHAPENET55_RECIPES
 from keras_wcd.training.loop import Position
+from keras_wcd.training.recipes import SHAPENET55_RECIPES
 
 pytestmark = tensorflow_only
 
