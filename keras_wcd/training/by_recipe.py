@@ -13,6 +13,7 @@ import numpy as np
 from keras_wcd import losses, models
 from keras_wcd.data.datasets.base import Dataset
 from keras_wcd.data.pipeline.batches import Batches
+from keras_wcd.data.pipeline.sources import Source
 from keras_wcd.metrics import CDL1
 from keras_wcd.names import find
 from keras_wcd.training import run_folder
@@ -99,6 +100,10 @@ def train(
         run_folder.prepared(folder, resume=resume, overwrite=overwrite)
     loss = losses.get(PUBLISHED[recipe.published_loss] if loss is None else loss)
     check_size(dataset, recipe.batch_size, loss)
+    # A data set that cannot be trained on is told of before anything is made.
+    for split in ("train", "val"):
+        Source(dataset, split)
+    config = _config(recipe, loss, dataset, seed)
     written = report and devices.chief
 
     def beside(network: keras.Model, position: Position) -> list[keras.callbacks.Callback]:
@@ -109,7 +114,7 @@ def train(
         reported(folder, dataset, recipe, progress) if written else contextlib.nullcontext(),
     ):
         try:
-            return _run(recipe, dataset, folder, loss, resume, seed, minutes, progress, devices, beside)
+            return _run(recipe, dataset, folder, loss, config, resume, minutes, progress, devices, beside)
         except Exception as error:
             if not devices.lost(error):
                 raise
@@ -117,6 +122,19 @@ def train(
                 f"another worker ended or fell silent; {folder} holds the run up to its last checkpoint: start all "
                 "workers again with resume=True (--resume)"
             ) from error
+
+
+def _config(recipe: Recipe, loss: keras.losses.Loss, dataset: Dataset, seed: int) -> dict[str, Any]:
+    """What a run is begun with."""
+    return {
+        "recipe": plain(recipe),
+        "loss": keras.saving.serialize_keras_object(loss),
+        "data": run_folder.data_of(dataset),
+        "seed": seed,
+        "versions": run_folder.versions(),
+        "loss title": title_of(loss),
+        "changed": changes_of(recipe),
+    }
 
 
 def replay(folder: str | os.PathLike) -> Replayed:
@@ -198,22 +216,14 @@ def _run(
     dataset: Dataset,
     folder: pathlib.Path,
     loss: keras.losses.Loss,
+    config: dict[str, Any],
     resume: bool,
-    seed: int,
     minutes: float,
     progress: bool,
     devices: Devices,
     beside: Callable[[keras.Model, Position], list[keras.callbacks.Callback]],
 ) -> Fitted:
-    config = {
-        "recipe": plain(recipe),
-        "loss": keras.saving.serialize_keras_object(loss),
-        "data": run_folder.data_of(dataset),
-        "seed": seed,
-        "versions": run_folder.versions(),
-        "loss title": title_of(loss),
-        "changed": changes_of(recipe),
-    }
+    seed = config["seed"]
     going_on = devices.state_of_chief(devices.chief and resume and (folder / run_folder.CONFIG).exists())
     if going_on and devices.chief:
         run_folder.check_same(folder, config)
