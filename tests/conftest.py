@@ -78,7 +78,9 @@ def memory(request):
     for value in vars(request.module).values():
         if hasattr(value, "cache_clear") and getattr(value, "__module__", None) == request.module.__name__:
             value.cache_clear()
-    keras.backend.clear_session()
+    # A collection takes as long as there are objects in the process, tens of seconds in the end; `Trim` makes it where
+    # memory has grown.
+    keras.backend.clear_session(free_memory=sys.platform != "linux")
     if keras.config.backend() == "jax":
         import jax
 
@@ -92,14 +94,15 @@ def resident():
 
 
 class Trim:
-    """Hand freed memory back after a file, and after tests since which the process has grown by much: the C library
-    keeps what is freed in small pieces, and networks at their full size leave gigabytes of it."""
+    """Hand freed memory back after a file or a test since which the process has grown by much (MB): the C library keeps
+    what is freed in small pieces, and networks at their full size leave gigabytes of it."""
 
-    much, held = 512, 0.0
+    file, test, held = 100, 512, 0.0
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_teardown(self, item, nextitem):
-        if nextitem is not None and nextitem.path == item.path and resident() < self.held + self.much:
+        much = self.test if nextitem is not None and nextitem.path == item.path else self.file
+        if resident() < self.held + much:
             return
         gc.collect()
         # Libraries other than glibc have no such function.
