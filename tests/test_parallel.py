@@ -118,6 +118,17 @@ def test_a_task_that_takes_two_processes_with_it_has_failed_and_the_others_go_on
     assert [(answer.result, answer.error) for answer in found[1:]] == [(n, None) for n in range(1, 12)]
 
 
+@posix
+@pytest.mark.parametrize("bad", [0, 257, 599])
+def test_a_task_that_kills_takes_no_task_handed_over_with_it(bad, tmp_path):
+    found = answers(tasks.die_among, numbered(600, bad=bad, folder=str(tmp_path)), workers=2)
+    assert [answer.number for answer in found if answer.error] == [bad]
+    assert [answer.result for answer in found] == [None if n == bad else n for n in range(600)]
+    tries = [len((tmp_path / str(n)).read_text()) for n in range(600)]
+    assert max(tries) <= 2
+    assert tries[bad] == 2
+
+
 def test_tasks_that_all_end_their_processes_fail_each_with_its_code():
     found = answers(tasks.leave, numbered(3), workers=2)
     assert ["(3)" in found[0].error, "(4)" in found[1].error, "(5)" in found[2].error] == [True] * 3

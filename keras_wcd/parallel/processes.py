@@ -23,6 +23,8 @@ from keras_wcd.parallel.tasks import Answer, attempt
 
 _CHANCES = 2
 """Processes that a task may take with it before it is given up."""
+_GROUP = 0.1
+"""Seconds of work that a process is given at once: what it costs to hand it over is then small beside it."""
 _PATIENCE = 10.0
 """Seconds that tasks under way get to put their files away when a run is stopped."""
 _THREADS = ("OMP", "OPENBLAS", "MKL", "BLIS", "VECLIB", "NUMEXPR")
@@ -40,29 +42,40 @@ def in_processes(function: Callable, tasks: list[dict], count: int) -> Iterator[
     """The answers to all tasks, by at most `count` processes, in the order in which tasks end."""
     todo, deaths = deque(range(len(tasks))), Counter[int]()
     team = [_Process() for _ in range(count)]
-    free, busy = list(team), dict[Future, tuple[_Process, int]]()
+    free, busy = list(team), dict[Future, tuple[_Process, list[int]]]()
+    done, seconds = 0, 0.0
+
+    def group() -> list[int]:
+        """Tasks for about `_GROUP` seconds, fewer towards the end; one that may be to blame for a death goes alone."""
+        most = min(_GROUP * done / max(seconds, 1e-9), len(todo) / (2 * count))
+        found = [todo.popleft()]
+        while len(found) < most and not deaths[found[0]] and not deaths[todo[0]]:
+            found.append(todo.popleft())
+        return found
 
     def hand_out() -> None:
         with interrupts.deferred():
             while todo and free:
-                process, number = free.pop(), todo.popleft()
-                busy[process.submit(function, tasks[number])] = process, number
+                process, numbers = free.pop(), group()
+                busy[process.submit(function, [tasks[number] for number in numbers])] = process, numbers
 
     try:
         hand_out()
         while busy:
             answers = []
             for future in wait(busy, return_when=FIRST_COMPLETED).done:
-                process, number = busy.pop(future)
+                process, numbers = busy.pop(future)
                 free.append(process)
                 death = process.death(future)
-                deaths[number] += death is not None
                 if death is None:
-                    answers.append(Answer(number, *future.result()))
-                elif deaths[number] < _CHANCES:
-                    todo.appendleft(number)
-                else:
-                    answers.append(Answer(number, None, f"the process that worked on it ended {death}, twice"))
+                    found, taken = future.result()
+                    done, seconds = done + len(found), seconds + taken
+                    answers += [Answer(number, *answer) for number, answer in zip(numbers, found, strict=True)]
+                    continue
+                deaths.update(numbers)
+                todo.extendleft(number for number in reversed(numbers) if deaths[number] < _CHANCES)
+                error = f"the process that worked on it ended {death}, twice"
+                answers += [Answer(number, None, error) for number in numbers if deaths[number] >= _CHANCES]
             # Before the caller looks at what came of the last ones.
             hand_out()
             yield from answers
@@ -76,16 +89,16 @@ class _Process:
     executor: Any = None
     pipe: Connection | None = None
 
-    def submit(self, function: Callable, task: dict) -> Future:
+    def submit(self, function: Callable, tasks: list[dict]) -> Future:
         from joblib.externals.loky import BrokenProcessPool
 
         if self.executor is not None:
             with contextlib.suppress(BrokenProcessPool):  # It died while it was idle.
-                return self.executor.submit(_work, function, task)
+                return self.executor.submit(_work, function, tasks)
             self.close()
         with interrupts.kept_off():
             self.executor = self._started()
-            return self.executor.submit(_work, function, task)
+            return self.executor.submit(_work, function, tasks)
 
     def death(self, future: Future) -> str | None:
         """How the process ended before its task did; None where it did not."""
@@ -151,12 +164,13 @@ def _begin(pipe: Connection) -> None:
     threading.Thread(target=_listen, args=(pipe,), daemon=True).start()
 
 
-def _work(function: Callable, task: dict) -> tuple[Any, str | None]:
-    """`attempt` in a process, where it may be interrupted."""
+def _work(function: Callable, tasks: list[dict]) -> tuple[list[tuple[Any, str | None]], float]:
+    """The answer to each of some tasks, in a process, where they may be interrupted; and the seconds that they took."""
     global _under_way
+    start = time.perf_counter()
     try:
         _under_way = True
-        return attempt(task, function)
+        return [attempt(task, function) for task in tasks], time.perf_counter() - start
     finally:
         _under_way = False
 

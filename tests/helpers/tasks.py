@@ -31,6 +31,16 @@ def die(n, marker=None, code=signal.SIGKILL):
     return n
 
 
+def die_among(n, bad, folder):
+    """Mark every time that a task is tried, and kill the process of one of them."""
+    with open(pathlib.Path(folder) / str(n), "a") as file:
+        file.write("x")
+    if n == bad:
+        os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(30)
+    return n
+
+
 def leave(n):
     os._exit(3 + n)
 
