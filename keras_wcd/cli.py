@@ -14,6 +14,7 @@ from keras_wcd.commands.evaluate import evaluate
 from keras_wcd.commands.export import bench, export
 from keras_wcd.commands.runs import runs
 from keras_wcd.commands.train import train
+from keras_wcd.commands.web import web
 
 
 class Commands(click.Group):
@@ -42,7 +43,7 @@ def main():
     """
 
 
-for command in (demo, distill, train, runs, evaluate, complete, export, bench, data):
+for command in (demo, distill, train, runs, evaluate, complete, export, bench, data, web):
     main.add_command(command)
 data.add_command(make)
 
