@@ -1,4 +1,5 @@
 from . import runtime as runtime
+from .onnx_file import to_onnx as to_onnx
 from .opcodes import operators as operators
 from .savedmodel import to_saved_model as to_saved_model
 from .tflite import to_tflite as to_tflite

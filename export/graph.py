@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 HOST_OPERATORS = {"PyFunc", "PyFuncStateless", "EagerPyFunc"}
-LOOPS = {"While", "StatelessWhile"}
 
 
 def answer(model: Callable, points: Tensor) -> Tensor:

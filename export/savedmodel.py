@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -14,11 +15,16 @@ from keras_wcd.files import replacing
 from keras_wcd.ops import device_only
 from keras_wcd.saving import without_optimizer
 
+if TYPE_CHECKING:
+    import tensorflow as tf
+
 
 def to_saved_model(model: keras.Model, path: str | os.PathLike, num_points: int = 2048) -> Path:
-    """Write `model` as a SavedModel whose serving signature maps `points` `(B, num_points, 3)` to the last cloud.
+    """Write `model` as a SavedModel that maps `points` to `cloud`, the last one; TensorFlow alone loads it.
 
-    B is free unless the model is bound to a number of clouds. Nothing in the folder calls the host.
+    Its signatures are `serving_default`, also called `serve`, of `(B, num_points, 3)` with any B (that of the model,
+    where it is bound to one), and `single`, of `(1, num_points, 3)` with no shape left open. Nothing in the folder
+    calls the host.
 
     Args:
         model: Any model from one cloud to a cloud or to a tuple of clouds, coarse to fine.
@@ -33,16 +39,29 @@ def to_saved_model(model: keras.Model, path: str | os.PathLike, num_points: int 
     """
     path = folder_target(path)
     with replacing(path) as new:
-        write_archive(model, serving_function(model, num_points, batch_size(model)), new)
+        batch = batch_size(model)
+        endpoints = {"serve": serving_function(model, num_points, batch)}
+        if batch in (None, 1):
+            endpoints["single"] = serving_function(model, num_points, 1)
+        write_archive(model, {name: naming(serve) for name, serve in endpoints.items()}, new)
     return path
 
 
-def write_archive(model: keras.Model, serve: Callable, folder: Path) -> None:
-    """Write a SavedModel that serves the traced function `serve` of `model`."""
+def naming(serve: "tf.types.experimental.GenericFunction") -> "tf.types.experimental.GenericFunction":
+    """The same function with its answer called `cloud`."""
+    import tensorflow as tf
+
+    signature = serve.input_signature
+    return tf.function(lambda points: {"cloud": serve(points)}, input_signature=signature, autograph=False)
+
+
+def write_archive(model: keras.Model, endpoints: dict[str, Callable], folder: Path) -> None:
+    """Write a SavedModel that serves traced functions of `model`, the first also by default."""
     archive = keras.export.ExportArchive()
     with without_optimizer(model), device_only(), quiet():
         archive.track(model)
-        archive.add_endpoint("serve", serve)
+        for name, serve in endpoints.items():
+            archive.add_endpoint(name, serve)
         archive.write_out(str(folder), verbose=False)
 
 

@@ -6,18 +6,18 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import keras
-import numpy as np
 
 from keras_wcd.export.clouds import each_cloud
-from keras_wcd.export.graph import LOOPS, graph_operators, serving_function
+from keras_wcd.export.graph import serving_function
 from keras_wcd.export.metadata import describe, embed
 from keras_wcd.export.opcodes import foreign
+from keras_wcd.export.quantized import AFTERWARDS, quantized, quantizer
 from keras_wcd.export.quiet import quiet
 from keras_wcd.export.savedmodel import write_archive
 from keras_wcd.export.targets import file_target
 from keras_wcd.files import replacing
 
-QUANTIZATIONS = (None, "float16", "dynamic", "int8")
+QUANTIZATIONS = (None, "float16", "dynamic", "dynamic4", "int8")
 
 
 def to_tflite(
@@ -32,9 +32,11 @@ def to_tflite(
     Args:
         model: Any model from one cloud to a cloud or to a tuple of clouds, coarse to fine.
         path: File to write.
-        quantization: `"float16"` halves the weights, `"dynamic"` stores them in 8 bits and computes in 8 bits
-            where LiteRT can, `"int8"` also fixes the range of the activations (what has no 8-bit form stays
-            float32); input and output are float32 always.
+        quantization: `"float16"` halves the weights; `"dynamic"` stores them in 8 bits and computes in 8 bits where
+            LiteRT can; `"dynamic4"` stores them in 4 bits, but for those of layers that read or write coordinates;
+            `"int8"` is as `"dynamic"`, and also fixes the range of the activations of dense layers and convolutions
+            that lie between features alone. Input and output are float32 always. The last two need the extra
+            `quantize`.
         calibration: For `"int8"`, finitely many clouds `(N, 3)` or `(B, N, 3)`, in the frame of the model's
             input, of any N; one to two hundred typical ones will do.
         num_points: Points of the cloud that the file takes.
@@ -43,33 +45,31 @@ def to_tflite(
         The path.
 
     Raises:
-        ValueError: where an argument is not of this kind, the model needs an operator that is not builtin, or `"int8"`
-            is asked of a model with loops.
+        ValueError: where an argument is not of this kind, or the model needs an operator that is not builtin.
+        ImportError: where the quantization needs a package that is not installed.
     """
     if quantization not in QUANTIZATIONS:
         raise ValueError(f"quantization must be one of {QUANTIZATIONS}, got {quantization!r}")
     path = file_target(path)
+    if quantization in AFTERWARDS:
+        quantizer()
     clouds = list(each_cloud(calibration, "calibration", num_points)) if quantization == "int8" else None
     serve = serving_function(model, num_points, batch=1)
-    if quantization == "int8" and graph_operators(serve) & LOOPS:
-        # TensorFlow's calibrator ends the process with a segmentation fault there (2.21).
-        raise ValueError(
-            f"quantization 'int8' cannot calibrate the loops of model {model.name!r} "
-            "(farthest point sampling is one); use 'dynamic' or 'float16'"
-        )
     with tempfile.TemporaryDirectory() as folder:
-        write_archive(model, serve, Path(folder) / "model")
-        content = _convert(Path(folder) / "model", quantization, clouds)
+        write_archive(model, {"serve": serve}, Path(folder) / "model")
+        content = _convert(Path(folder) / "model", None if quantization in AFTERWARDS else quantization)
     others = foreign(content)
     if others:
         raise _not_builtin(others)
+    if quantization in AFTERWARDS:
+        content = quantized(content, quantization, clouds)
     points_out = serve.get_concrete_function().output_shapes[1]
     with replacing(path) as new:
         new.write_bytes(embed(content, describe(model, num_points, points_out, quantization)))
     return path
 
 
-def _convert(folder: Path, quantization: str | None, clouds: list[np.ndarray] | None) -> bytes:
+def _convert(folder: Path, quantization: str | None) -> bytes:
     import tensorflow as tf
     from tensorflow.lite.python.convert_phase import ConverterError
 
@@ -80,9 +80,6 @@ def _convert(folder: Path, quantization: str | None, clouds: list[np.ndarray] | 
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
         if quantization == "float16":
             converter.target_spec.supported_types = [tf.float16]
-        if clouds is not None:
-            converter.target_spec.supported_ops.insert(0, tf.lite.OpsSet.TFLITE_BUILTINS_INT8)
-            converter.representative_dataset = lambda: ([cloud] for cloud in clouds)
         try:
             return converter.convert()
         except ConverterError as error:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -10,11 +11,12 @@ from scipy.spatial import KDTree
 
 from keras_wcd.export.clouds import each_cloud, flat
 from keras_wcd.export.graph import answer
+from keras_wcd.export.onnx_file import open_onnx
 from keras_wcd.export.runtime import Completer, as_cloud
 from keras_wcd.export.savedmodel import open_saved_model
 from keras_wcd.export.targets import is_saved_model
 
-TOLERANCES = {None: 1e-4, "float16": 1e-2, "dynamic": 5e-2, "int8": 1e-1}
+TOLERANCES = {None: 1e-4, "float16": 1e-2, "dynamic": 5e-2, "dynamic4": 2e-1, "int8": 1e-1}
 """By quantization, the largest distance accepted; the frame's bounding box has diagonal 1."""
 ROUNDING = 1e-6
 """Standard deviation of the disturbance of the input whose effect on the model's own answer a file may have: some
@@ -59,7 +61,7 @@ def verify(
     tolerance: float | None = None,
     truth: Iterable | None = None,
 ) -> Verification:
-    """Compare a `.tflite` file or a SavedModel folder with the model it was written from.
+    """Compare a `.tflite` or `.onnx` file or a SavedModel folder with the model it was written from.
 
     The answers are compared as sets: where a network selects points, rounding may change their order. It may
     also change the selection itself. Beyond the default tolerance a file that is not quantized is therefore
@@ -70,10 +72,10 @@ def verify(
 
     Args:
         model: The model.
-        path: What `to_tflite` or `to_saved_model` wrote.
+        path: What `to_tflite`, `to_onnx` or `to_saved_model` wrote.
         clouds: Partial clouds `(N, 3)` or `(B, N, 3)` in the model's frame; resampled to the size the file takes.
         tolerance: Largest distance of a point to the nearest of the other answer; by default 1e-4 or the effect of
-            rounding, for float16 1e-2, for dynamic 5e-2, for int8 1e-1.
+            rounding, for float16 1e-2, for dynamic 5e-2, for int8 1e-1, for dynamic4 2e-1.
         truth: Complete clouds in the order of `clouds`, to report the change in CD-L1 as well.
 
     Raises:
@@ -141,11 +143,11 @@ def _judge(report: Verification, path: str | os.PathLike) -> None:
 
 def _open(path: str | os.PathLike) -> tuple[Callable, int, str | None]:
     """The exported function from `(1, N, 3)` to `(M, 3)`, its N and its quantization."""
-    if not is_saved_model(path):
-        file = Completer(path)
-        return lambda points: file.model(points[0]), file.model.points_in, file.metadata["quantization"]
-    exported, points_in = open_saved_model(path)
-    return lambda points: exported(points)[0], points_in, None
+    if is_saved_model(path) or Path(path).suffix.lower() == ".onnx":
+        exported, points_in = open_saved_model(path) if is_saved_model(path) else open_onnx(path)
+        return lambda points: exported(points)[0], points_in, None
+    file = Completer(path)
+    return lambda points: file.model(points[0]), file.model.points_in, file.metadata["quantization"]
 
 
 def _compare(expected: np.ndarray, found: np.ndarray, truth: np.ndarray | None, where: str) -> tuple:
