@@ -45,8 +45,12 @@ def build_page(cache: str | os.PathLike, say: Callable[[str], None] = lambda lin
     with tempfile.TemporaryDirectory(dir=page.parent, prefix="npm-") as folder:
         work = Path(folder) / "web"
         shutil.copytree(SOURCES, work, ignore=shutil.ignore_patterns("node_modules", "dist"))
-        _run([npm, *INSTALL], work)
-        _run([npm, "run", "--silent", "build"], work)
+        _run(
+            [npm, *INSTALL],
+            work,
+            "fetch the page's packages; go online for the first start, later ones need no network",
+        )
+        _run([npm, "run", "--silent", "build"], work, "build the page")
         with replacing(page) as new:
             os.replace(work / "dist", new)
     return page
@@ -112,7 +116,7 @@ def _digest(folder: Path) -> str:
     return found.hexdigest()[:16]
 
 
-def _run(command: list[str], folder: Path) -> None:
+def _run(command: list[str], folder: Path, what: str) -> None:
     """Run a command of npm; its last words are the error where it fails."""
     try:
         done = subprocess.run(
@@ -120,10 +124,8 @@ def _run(command: list[str], folder: Path) -> None:
             timeout=PATIENCE, check=False,
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise ValueError(f"npm cannot build the page: {error}") from error
+        raise ValueError(f"npm cannot {what}: {error}") from error
     if done.returncode:
         lines = [line.strip() for line in (done.stderr or done.stdout).splitlines() if line.strip()]
-        why = next((line for line in lines if "code" not in line), "it says nothing")[:200]
-        raise ValueError(
-            f"npm cannot build the page ({why}); go online for the first start, later ones need no network"
-        )
+        why = next((line for line in lines if " code " not in line), "it says nothing")[:200]
+        raise ValueError(f"npm cannot {what} ({why})")

@@ -4,7 +4,7 @@ import { readScan } from "./readers.js";
 import { Stage } from "./stage.js";
 import { npy, ply } from "./writers.js";
 
-const SAMPLES = ["Chair", "Airplane", "Car", "Lamp", "Sofa", "Table"];
+const SAMPLES = ["Car", "Airplane", "Chair", "Sofa", "Lamp", "Table"];
 const LARGEST = 1.5e9; // Bytes of a file: browsers hold no much larger ones.
 const WRITERS = { ply, npy };
 
@@ -92,6 +92,7 @@ function done(found) {
   status.replaceChildren(time, `, on this machine. Nothing was uploaded. ${remarks}`);
   for (const kind of Object.keys(WRITERS)) get(kind).disabled = false;
   error.hidden = true;
+  stage.dataset.shown = found.name;
   stage.setAttribute("aria-busy", "false");
 }
 
@@ -99,6 +100,7 @@ function busy(what) {
   if (failed) return;
   get("doing").textContent = stage.dataset.ready === undefined ? "Loading the network" : what;
   error.hidden = true;
+  delete stage.dataset.shown;
   press(null);
   stage.setAttribute("aria-busy", "true");
 }
@@ -190,17 +192,24 @@ for (const name of SAMPLES) {
 }
 
 function thumbnail(canvas, points, color) {
-  const width = (canvas.width = 176), height = (canvas.height = 132), pen = canvas.getContext("2d");
+  const width = (canvas.width = 192), height = (canvas.height = 128), pen = canvas.getContext("2d");
+  const turn = -0.72, tilt = 0.36, places = [];
+  for (let i = 0; i < points.length; i += 3) {
+    const right = Math.cos(turn) * points[i + 2] + Math.sin(turn) * points[i];
+    const away = Math.sin(turn) * points[i + 2] - Math.cos(turn) * points[i];
+    places.push({
+      right: -right, up: Math.cos(tilt) * points[i + 1] + Math.sin(tilt) * away,
+      near: Math.sin(tilt) * points[i + 1] - Math.cos(tilt) * away,
+    });
+  }
+  const range = (name) => [Math.min, Math.max].map((most) => most(...places.map((place) => place[name])));
+  const [left, end] = range("right"), [low, high] = range("up");
+  const scale = Math.min((width - 36) / (end - left), (height - 20) / (high - low));
   pen.fillStyle = color;
-  const order = Array.from({ length: points.length / 3 }, (_, i) => {
-    const [x, y, z] = points.subarray(3 * i, 3 * i + 3), turn = -0.72, tilt = 0.36;
-    const right = Math.cos(turn) * z - Math.sin(turn) * -x, away = Math.sin(turn) * z + Math.cos(turn) * -x;
-    return { right: -right, up: Math.cos(tilt) * y + Math.sin(tilt) * away, near: Math.sin(tilt) * y - Math.cos(tilt) * away };
-  }).sort((a, b) => a.near - b.near);
-  for (const { right, up, near } of order) {
-    pen.globalAlpha = Math.min(1, Math.max(0.25, 0.7 + 0.9 * near));
+  for (const { right, up, near } of places.sort((a, b) => a.near - b.near)) {
+    pen.globalAlpha = Math.min(0.95, Math.max(0.3, 0.66 + near));
     pen.beginPath();
-    pen.arc(width / 2 + right * height * 0.98, height / 2 - up * height * 0.98, 1.7, 0, 7);
+    pen.arc(width / 2 + (right - (left + end) / 2) * scale, height / 2 - (up - (low + high) / 2) * scale, 1.25, 0, 7);
     pen.fill();
   }
 }

@@ -116,8 +116,8 @@ function pcd(bytes) {
   }
   if (encoding !== "binary_compressed") throw new FileError("its data are of an unknown kind; save the scan as binary");
   const view = new DataView(bytes.buffer), packed = view.getUint32(header.end, true);
+  if (packed > bytes.length - header.end - 8) throw new RangeError();
   const unpacked = lzf(bytes.subarray(header.end + 8, header.end + 8 + packed), view.getUint32(header.end + 4, true));
-  if (packed > bytes.length - header.end - 8 || unpacked.length < count * sum(widths)) throw new RangeError();
   // Field after field, not point after point.
   const columns = places.map((k, axis) => ({ kind: kinds[axis], offset: count * offset(k), step: widths[k] }));
   return records(unpacked, 0, count, columns, 0, true);
@@ -161,7 +161,6 @@ function npy(bytes) {
   }
   const size = Number(kind[1]), count = shape[0], columns = /'fortran_order':\s*True/.test(header);
   const fields = AXES.map((_, k) => ({ kind, offset: k * size * (columns ? count : 1), step: columns ? size : 3 * size }));
-  if (count * 3 * size > bytes.length - start) throw new RangeError();
   return records(bytes, start, count, fields, 0, order !== ">");
 }
 
@@ -293,7 +292,12 @@ function number(bytes, from, to, comma) {
 
 // Coordinates that lie in rows of bytes; a field may have a step of its own.
 function records(bytes, start, count, fields, stride, little) {
-  const view = new DataView(bytes.buffer, bytes.byteOffset), points = new Float64Array(3 * roomFor(count, bytes));
+  const last = Math.max(...fields.map(({ kind, offset, step = stride }) => offset + (count - 1) * step + Number(kind[1])));
+  // A header may promise anything.
+  if (count && start + Math.max(last, count * stride) > bytes.length) {
+    throw new FileError(`its header promises ${count} points, and its data end before; save the scan again`);
+  }
+  const view = new DataView(bytes.buffer, bytes.byteOffset), points = new Float64Array(3 * count);
   fields.forEach(({ kind, offset, step = stride }, axis) => {
     const get = view[`get${KINDS[kind]}`].bind(view);
     for (let i = 0, at = start + offset; i < count; i++, at += step) points[3 * i + axis] = Number(get(at, little));
@@ -350,11 +354,6 @@ class Points {
     this.used += 3;
   }
   done() { return this.values.slice(0, this.used); }
-}
-
-function roomFor(count, bytes) {
-  if (count > bytes.length) throw new RangeError(); // A header may promise anything.
-  return count;
 }
 
 function whole(word) {

@@ -7,6 +7,7 @@ import { OrbitControls } from "three/addons/controls/OrbitControls.js";
 
 const SCAN = 1, COMPLETION = 2; // Layers.
 const START = new Spherical(1, 1.18, 0.92); // The front is +x.
+const ASIDE = 1.2; // Radians.
 const TURN = 1.1, GROWING = 1500; // Radians that the view turns while points come in, and how long in ms.
 const STILL = matchMedia("(prefers-reduced-motion: reduce)");
 
@@ -40,6 +41,12 @@ const SHADOW = {
   fragmentShader: "uniform float strength; varying vec2 at; void main() { float r = length(at); gl_FragColor = vec4(0.0, 0.0, 0.0, strength * pow(max(0.0, 1.0 - r), 1.7)); }",
 };
 
+// The direction, nearest to the front, from which both what was measured and what was added lie in view.
+function aside(added) {
+  const off = (angle) => Math.abs(Math.atan2(Math.sin(angle - START.theta), Math.cos(angle - START.theta)));
+  return [added - ASIDE, added + ASIDE].sort((a, b) => off(a) - off(b))[0];
+}
+
 export class Stage {
   // Throws where the browser has no WebGL.
   constructor(canvas) {
@@ -62,6 +69,7 @@ export class Stage {
     this.controls.addEventListener("change", () => this.later());
     this.controls.addEventListener("start", () => { this.turning = 0; });
     this.view = "split";
+    this.start = START;
     this.began = -Infinity;
     this.turning = 0;
     this.reset();
@@ -74,11 +82,15 @@ export class Stage {
     this.clouds.clear();
     this.clouds.add(this.cloud(scan, scan, new Float32Array(scan.length / 3), SCAN));
     this.clouds.add(this.cloud(completed, origin, fresh, COMPLETION));
-    let low = 0, reach = 0.2;
+    let low = 0, reach = 0.2, x = 0, z = 0;
     for (let i = 0; i < completed.length; i += 3) {
       low = Math.min(low, completed[i + 1]);
       reach = Math.max(reach, Math.hypot(completed[i], completed[i + 2]));
+      x += completed[i] * fresh[i / 3];
+      z += completed[i + 2] * fresh[i / 3];
     }
+    this.start = START.clone();
+    this.start.theta = aside(Math.atan2(x, z));
     this.shadow.position.y = low - 0.012;
     this.shadow.scale.setScalar(3 * reach);
     this.shadow.visible = true;
@@ -137,14 +149,14 @@ export class Stage {
   // As far away as it takes to see the whole shape; how near the user had come stays.
   fit() {
     const [{ width, height }] = this.halves(), slope = Math.tan((this.camera.fov * Math.PI) / 360);
-    const distance = 0.62 / Math.min(slope, (slope * width) / height) + 0.3;
+    const distance = 0.53 / Math.min(slope, (slope * width) / height) + 0.2;
     if (this.distance) this.camera.position.multiplyScalar(distance / this.distance);
     this.distance = distance;
   }
 
   reset() {
     this.fit();
-    this.camera.position.setFromSpherical(START).multiplyScalar(this.distance);
+    this.camera.position.setFromSpherical(this.start).multiplyScalar(this.distance);
     this.controls.target.set(0, 0, 0);
     this.controls.update();
     this.later();
