@@ -1,5 +1,6 @@
 """What a LiteRT file says about itself: written here, read by `keras_wcd.export.runtime` alone."""
 
+import hashlib
 import json
 
 import flatbuffers
@@ -8,14 +9,14 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 import keras_wcd
-from keras_wcd.export.runtime import METADATA
+from keras_wcd.export.runtime import BLANK, METADATA, checksum_entry
 from keras_wcd.frames import SEEN
 
 
 def describe(model: keras.Model, points_in: int, points_out: int | None, quantization: str | None) -> dict:
     """The record of an export; the frame is the one that the networks are trained in."""
     return {
-        "format": 1,
+        "format": 2,
         "version": keras_wcd.__version__,
         "points_in": points_in,
         "points_out": points_out,
@@ -35,14 +36,18 @@ def _trained_in(model: keras.Model) -> dict:
 
 
 def embed(content: bytes, record: dict) -> bytes:
-    """The bytes of a LiteRT model with `record` added to its metadata, under the library's name."""
+    """The bytes of a LiteRT model with `record` and a checksum added to its metadata, under the library's name.
+
+    The checksum, SHA-256, is that of all bytes of the file, with zeros in the place of the checksum itself.
+    """
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content))
-    text = json.dumps(record, default=str).encode()
+    text = json.dumps({**record, "sha256": BLANK}, default=str).encode()
     model.buffers.append(schema.BufferT(data=np.frombuffer(text, np.uint8)))
     model.metadata = [*(model.metadata or []), schema.MetadataT(name=METADATA, buffer=len(model.buffers) - 1)]
     builder = flatbuffers.Builder(len(content) + len(text) + 4096)
     builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
-    return bytes(builder.Output())
+    blank = bytes(builder.Output())
+    return blank.replace(checksum_entry(BLANK), checksum_entry(hashlib.sha256(blank).hexdigest()), 1)
 
 
 def _loss(loss) -> dict | str | list | None:

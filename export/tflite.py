@@ -9,8 +9,10 @@ import keras
 
 from keras_wcd.export.clouds import each_cloud
 from keras_wcd.export.graph import serving_function
+from keras_wcd.export.halved import halved
 from keras_wcd.export.metadata import describe, embed
 from keras_wcd.export.opcodes import foreign
+from keras_wcd.export.proof import proof
 from keras_wcd.export.quantized import AFTERWARDS, quantized, quantizer
 from keras_wcd.export.quiet import quiet
 from keras_wcd.export.savedmodel import write_archive
@@ -57,29 +59,32 @@ def to_tflite(
     serve = serving_function(model, num_points, batch=1)
     with tempfile.TemporaryDirectory() as folder:
         write_archive(model, {"serve": serve}, Path(folder) / "model")
-        content = _convert(Path(folder) / "model", None if quantization in AFTERWARDS else quantization)
+        content = _convert(Path(folder) / "model", dynamic=quantization == "dynamic")
     others = foreign(content)
     if others:
         raise _not_builtin(others)
-    if quantization in AFTERWARDS:
+    if quantization == "float16":
+        content = halved(content)
+    elif quantization in AFTERWARDS:
         content = quantized(content, quantization, clouds)
     points_out = serve.get_concrete_function().output_shapes[1]
+    record = describe(model, num_points, points_out, quantization)
+    content = embed(content, record | {"proof": proof(model, num_points, quantization)})
     with replacing(path) as new:
-        new.write_bytes(embed(content, describe(model, num_points, points_out, quantization)))
+        new.write_bytes(content)
     return path
 
 
-def _convert(folder: Path, quantization: str | None) -> bytes:
+def _convert(folder: Path, *, dynamic: bool) -> bytes:
+    """The bytes of a SavedModel as a LiteRT model of float32, of weights in 8 bits where it is `dynamic`."""
     import tensorflow as tf
     from tensorflow.lite.python.convert_phase import ConverterError
 
     with quiet():
         converter = tf.lite.TFLiteConverter.from_saved_model(str(folder))
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-        if quantization:
+        if dynamic:
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        if quantization == "float16":
-            converter.target_spec.supported_types = [tf.float16]
         try:
             return converter.convert()
         except ConverterError as error:

@@ -12,16 +12,10 @@ from scipy.spatial import KDTree
 from keras_wcd.export.clouds import each_cloud, flat
 from keras_wcd.export.graph import answer
 from keras_wcd.export.onnx_file import open_onnx
-from keras_wcd.export.runtime import Completer, as_cloud
+from keras_wcd.export.proof import DISTURBANCES, ROUNDING, TOLERANCES
+from keras_wcd.export.runtime import Completer, as_cloud, selftest
 from keras_wcd.export.savedmodel import open_saved_model
 from keras_wcd.export.targets import is_saved_model
-
-TOLERANCES = {None: 1e-4, "float16": 1e-2, "dynamic": 5e-2, "dynamic4": 2e-1, "int8": 1e-1}
-"""By quantization, the largest distance accepted; the frame's bounding box has diagonal 1."""
-ROUNDING = 1e-6
-"""Standard deviation of the disturbance of the input whose effect on the model's own answer a file may have: some
-roundings of float32, whose step at 0.5 is 6e-8."""
-DISTURBANCES = 3
 
 
 @dataclass(frozen=True)
@@ -68,7 +62,7 @@ def verify(
     compared with what rounding does to the model: it passes if neither the largest distance nor CD-L1 exceed those
     between the model's answers to the clouds and to the clouds disturbed by `ROUNDING`. For a network whose answer
     depends smoothly on its input those lie far below the tolerance and change nothing; a `tolerance` that is given
-    is held as it is.
+    is held as it is. A `.tflite` file that holds a self-test has to pass it as well, unless a `tolerance` is given.
 
     Args:
         model: The model.
@@ -82,7 +76,7 @@ def verify(
         ValueError: beyond the tolerance, where the answers have different shapes or are not finite, or for wrong
             input.
     """
-    exported, points_in, quantization = _open(path)
+    exported, points_in, quantization = _open(path, prove=tolerance is None)
     truth = None if truth is None else [as_cloud(points) for points in flat(truth)]
     answers, rows = [], []
     for i, points in enumerate(each_cloud(clouds, "clouds", points_in)):
@@ -141,12 +135,14 @@ def _judge(report: Verification, path: str | os.PathLike) -> None:
     )
 
 
-def _open(path: str | os.PathLike) -> tuple[Callable, int, str | None]:
+def _open(path: str | os.PathLike, prove: bool) -> tuple[Callable, int, str | None]:
     """The exported function from `(1, N, 3)` to `(M, 3)`, its N and its quantization."""
     if is_saved_model(path) or Path(path).suffix.lower() == ".onnx":
         exported, points_in = open_saved_model(path) if is_saved_model(path) else open_onnx(path)
         return lambda points: exported(points)[0], points_in, None
     file = Completer(path)
+    if prove and "proof" in file.metadata:
+        selftest(path)
     return lambda points: file.model(points[0]), file.model.points_in, file.metadata["quantization"]
 
 
