@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 from ai_edge_litert import schema_py_generated as schema
 
+from keras_wcd.export.packing import constant
+
 FLOAT32 = schema.TensorType.FLOAT32
 LAYERS = {"FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D", "CONV_3D", "TRANSPOSE_CONV", "BATCH_MATMUL"}
 """Operators that make new features of what they read."""
@@ -79,12 +81,7 @@ def _moving(model: schema.ModelT, indices) -> list[int]:
     """Those of some tensors of the main graph that hold floats which are not constant."""
     graph = model.subgraphs[0]
     given = [int(i) for i in (() if indices is None else indices) if i >= 0]
-    return [i for i in given if graph.tensors[i].type == FLOAT32 and not _constant(model, graph.tensors[i])]
-
-
-def _constant(model: schema.ModelT, tensor: schema.TensorT) -> bool:
-    data = model.buffers[tensor.buffer].data
-    return data is not None and len(data) > 0
+    return [i for i in given if graph.tensors[i].type == FLOAT32 and constant(model, graph.tensors[i]) is None]
 
 
 def _last(tensor: schema.TensorT) -> int:

@@ -7,12 +7,12 @@ a finished file instead, layer by layer, by the name of what a layer puts out.
 import re
 from typing import TYPE_CHECKING, Any
 
-import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
 from keras_wcd.export.coordinates import layers, layers_apart_from_coordinates
+from keras_wcd.export.packing import constant, packed, unpacked
 from keras_wcd.export.quiet import quiet
 
 if TYPE_CHECKING:
@@ -56,36 +56,39 @@ def quantized(content: bytes, quantization: str, clouds: list[np.ndarray] | None
     names = [tensor.name.decode() for tensor in model.subgraphs[0].tensors]
     apart = layers_apart_from_coordinates(model)
     if quantization == "dynamic4":
-        fine = [(op, names[i]) for op, i in layers(model) if (op, i) not in apart]
-        return _rewritten(content, _recipe(4) + [row for op, name in fine for row in _recipe(8, op, name)], None)
-    chosen = [op for op in model.subgraphs[0].operators if _is_in(op, apart)]
+        fine = [names[i] for op, i in layers(model) if (op, i) not in apart]
+        return _rewritten(content, _recipe(4) + [row for name in fine for row in _recipe(8, name)], None)
+    outputs = {i for op, i in apart if op in CALIBRATED}
+    chosen = [op for op in model.subgraphs[0].operators if outputs.intersection(op.outputs)]
     ranges = _ranges(content, {int(i) for op in chosen for i in (op.inputs[0], op.outputs[0])}, clouds or [])
-    fixed = [op for op in chosen if int(op.inputs[0]) in ranges and int(op.outputs[0]) in ranges]
-    kinds = {i: op for op, i in apart}
-    rows = [_static(kinds[int(op.outputs[0])], names[op.outputs[0]]) for op in fixed]
-    return _rewritten(content, _recipe(8) + rows, {names[i]: found for i, found in ranges.items()} if rows else None)
+    rows = [_static(names[op.outputs[0]]) for op in chosen if _fits(model, op, ranges)]
+    found = {names[i]: {"min": np.array([low]), "max": np.array([high])} for i, (low, high) in ranges.items()}
+    return _rewritten(content, _recipe(8) + rows, found if rows else None)
 
 
-def _is_in(op: schema.OperatorT, apart: list[tuple[str, int]]) -> bool:
-    return any(kind in CALIBRATED and output == op.outputs[0] for kind, output in apart)
+def _fits(model: schema.ModelT, op: schema.OperatorT, ranges: dict[int, tuple[float, float]]) -> bool:
+    """Whether a layer's 8-bit output can be had from its 8-bit input: LiteRT scales by numbers from 2^-32 to 2^8.
+
+    A layer that is dead on every cloud, as behind an activation that is never positive, has no range to scale to.
+    """
+    low, high = np.transpose([ranges[int(i)] for i in (op.inputs[0], op.outputs[0])])
+    there, back = np.maximum(high, 0) - np.minimum(low, 0)
+    weights = constant(model, model.subgraphs[0].tensors[op.inputs[1]])
+    if weights is None or not np.isfinite([there, back]).all():
+        return False
+    return bool(2**-30 * back < np.abs(weights).max() / 127 * there < 2**7 * back)
 
 
 def _named(content: bytes) -> tuple[bytes, schema.ModelT]:
     """The model with a name of its own for each tensor, which is how the quantizer tells them apart."""
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content))
+    model = unpacked(content)
     taken = set()
     for tensor in (tensor for graph in model.subgraphs for tensor in graph.tensors):
         name = (tensor.name or b"").decode() or "tensor"
         tensor.name = next(n for n in _numbered(name) if n not in taken)
         taken.add(tensor.name)
         tensor.name = tensor.name.encode()
-    return _packed(model), model
-
-
-def _packed(model: schema.ModelT) -> bytes:
-    builder = flatbuffers.Builder(2**20)
-    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
-    return bytes(builder.Output())
+    return packed(model), model
 
 
 def _numbered(name: str):
@@ -96,47 +99,45 @@ def _numbered(name: str):
         number += 1
 
 
-def _ranges(content: bytes, tensors: set[int], clouds: list[np.ndarray]) -> dict[int, dict[str, np.ndarray]]:
-    """Least and largest value of tensors of the main graph over all clouds, of those that stay finite.
+def _ranges(content: bytes, tensors: set[int], clouds: list[np.ndarray]) -> dict[int, tuple[float, float]]:
+    """Least and largest value of tensors of the main graph over all clouds.
 
     The quantizer measures too, but stops at the tensors of loops, which hold nothing outside of them, and lets early
     clouds fade.
     """
-    found: dict[int, tuple[float, float]] = {}
+    found = dict.fromkeys(tensors, (np.inf, -np.inf))
     with quiet():
         interpreter = Interpreter(model_content=content, experimental_preserve_all_tensors=True)
         interpreter.allocate_tensors()
         for cloud in clouds:
             interpreter.set_tensor(interpreter.get_input_details()[0]["index"], cloud)
             interpreter.invoke()
-            for i in tensors:
+            for i, (low, high) in found.items():
                 values = interpreter.get_tensor(i)
-                low, high = found.get(i, (np.inf, -np.inf))
                 found[i] = (min(low, float(values.min())), max(high, float(values.max())))
-    finite = {i: pair for i, pair in found.items() if np.isfinite(pair).all()}
-    return {i: {"min": np.array([low]), "max": np.array([high])} for i, (low, high) in finite.items()}
+    return found
 
 
-def _recipe(bits: int, operator: str = "*", name: str | None = None) -> list[dict[str, Any]]:
+def _recipe(bits: int, name: str | None = None) -> list[dict[str, Any]]:
     """Weights in so many bits; activations are rounded to 8 bits cloud by cloud where a layer computes in integers."""
-    return [_row(operator, name, {"weight_tensor_config": _weights(bits)})]
+    return [_row(name, {"weight_tensor_config": _weights(bits)})]
 
 
-def _static(operator: str, name: str) -> dict[str, Any]:
+def _static(name: str) -> dict[str, Any]:
     """Weights in 8 bits, activations in 8 bits of a range that is fixed."""
     activations = {"num_bits": 8, "symmetric": False, "granularity": "TENSORWISE", "dtype": "INT"}
-    return _row(operator, name, {"activation_tensor_config": activations, "weight_tensor_config": _weights(8)})
+    return _row(name, {"activation_tensor_config": activations, "weight_tensor_config": _weights(8)})
 
 
 def _weights(bits: int) -> dict[str, Any]:
     return {"num_bits": bits, "symmetric": True, "granularity": "CHANNELWISE", "dtype": "INT"}
 
 
-def _row(operator: str, name: str | None, tensors: dict[str, Any]) -> dict[str, Any]:
+def _row(name: str | None, tensors: dict[str, Any]) -> dict[str, Any]:
     return {
         # The quantizer looks for a pattern in the names of an operator's outputs, each followed by a semicolon.
         "regex": ".*" if name is None else f"^{re.escape(name)};$",
-        "operation": operator,
+        "operation": "*",
         "algorithm_key": "min_max_uniform_quantize",
         "op_config": {**tensors, "compute_precision": "INTEGER", "explicit_dequantize": False},
     }
@@ -149,14 +150,4 @@ def _rewritten(content: bytes, recipe: list[dict[str, Any]], ranges: dict[str, A
             .Quantizer(bytearray(content), recipe)
             .quantize(ranges, enable_progress_bar=False, enable_progress_report=False)
         )
-    return _whole(bytes(result.quantized_model))
-
-
-def _whole(content: bytes) -> bytes:
-    """The model with its weights inside the flatbuffer; the quantizer appends them to it, at offsets."""
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content))
-    for buffer in model.buffers:
-        if buffer.offset > 1:
-            buffer.data = np.frombuffer(content, np.uint8, buffer.size, buffer.offset)
-        buffer.offset = buffer.size = 0
-    return _packed(model)
+    return packed(unpacked(bytes(result.quantized_model)))
