@@ -58,9 +58,9 @@ def verify(
     """Compare a `.tflite` or `.onnx` file or a SavedModel folder with the model it was written from.
 
     The answers are compared as sets: where a network selects points, rounding may change their order. It may
-    also change the selection itself. Beyond the default tolerance a file that is not quantized is therefore
-    compared with what rounding does to the model: it passes if neither the largest distance nor CD-L1 exceed those
-    between the model's answers to the clouds and to the clouds disturbed by `ROUNDING`. For a network whose answer
+    also change the selection itself. Beyond the default tolerance a file is therefore compared with what rounding
+    does to the model: it passes if neither the largest distance nor CD-L1 exceed those between the model's answers to
+    the clouds and to the clouds disturbed by `ROUNDING` of its quantization. For a network whose answer
     depends smoothly on its input those lie far below the tolerance and change nothing; a `tolerance` that is given
     is held as it is. A `.tflite` file that holds a self-test has to pass it as well, unless a `tolerance` is given.
 
@@ -68,8 +68,8 @@ def verify(
         model: The model.
         path: What `to_tflite`, `to_onnx` or `to_saved_model` wrote.
         clouds: Partial clouds `(N, 3)` or `(B, N, 3)` in the model's frame; resampled to the size the file takes.
-        tolerance: Largest distance of a point to the nearest of the other answer; by default 1e-4 or the effect of
-            rounding, for float16 1e-2, for dynamic 5e-2, for int8 1e-1, for dynamic4 2e-1.
+        tolerance: Largest distance of a point to the nearest of the other answer; by default the effect of rounding or
+            1e-4, for float16 1e-2, for dynamic 5e-2, for int8 1e-1, for dynamic4 2e-1.
         truth: Complete clouds in the order of `clouds`, to report the change in CD-L1 as well.
 
     Raises:
@@ -98,20 +98,22 @@ def verify(
         cd_l1_change=None if truth is None else float(change.mean()),
         tolerance=TOLERANCES[quantization] if tolerance is None else tolerance,
     )
-    if tolerance is None and quantization is None and not report.largest_distance <= report.tolerance:
-        far, cd_l1 = _effect_of_rounding(model, answers)
+    if tolerance is None and not report.largest_distance <= report.tolerance:
+        far, cd_l1 = _effect_of_rounding(model, answers, ROUNDING[quantization])
         report = replace(report, rounding_distance=far, rounding_cd_l1=cd_l1)
     _judge(report, path)
     return report
 
 
-def _effect_of_rounding(model: keras.Model, answers: list[tuple[np.ndarray, np.ndarray]]) -> tuple[float, float]:
-    """Largest distance and CD-L1 x 1000 between a model's answers to clouds and to disturbed ones."""
+def _effect_of_rounding(
+    model: keras.Model, answers: list[tuple[np.ndarray, np.ndarray]], scale: float
+) -> tuple[float, float]:
+    """Largest distance and CD-L1 x 1000 between a model's answers to clouds and to those disturbed by `scale`."""
     rng = np.random.default_rng(0)
     rows = np.empty((DISTURBANCES, len(answers), 2))
     for trial in range(DISTURBANCES):
         for i, (points, expected) in enumerate(answers):
-            disturbed = points + rng.normal(scale=ROUNDING, size=points.shape).astype(points.dtype)
+            disturbed = points + rng.normal(scale=scale, size=points.shape).astype(points.dtype)
             found = keras.ops.convert_to_numpy(answer(model, disturbed))[0]
             rows[trial, i] = _compare(expected, found, None, "the model")[2:4]
     return float(rows[..., 0].max()), float(rows[..., 1].mean(axis=1).max())
