@@ -6,7 +6,7 @@ import {
 import { OrbitControls } from "three/addons/controls/OrbitControls.js";
 
 const SCAN = 1, COMPLETION = 2; // Layers.
-const START = new Spherical(1, 1.18, 0.92); // The front is +x.
+const START = new Spherical(1, 1.08, 0.92); // The front is +x.
 const ASIDE = 1.2; // Radians.
 const TURN = 1.1, GROWING = 1500; // Radians that the view turns while points come in, and how long in ms.
 const STILL = matchMedia("(prefers-reduced-motion: reduce)");

@@ -2,7 +2,8 @@
 
 import importlib.util
 import pathlib
-import threading
+import tempfile
+import time
 import webbrowser
 
 import click
@@ -26,15 +27,20 @@ def web(port, no_open, model, output):
 
     cache = folder() / "web"
     page = build_page(cache, click.echo)
-    network = write_model(_tflite(model, cache), cache / "model")
-    if output:
-        click.echo(write_site(page, network, output))
-        return
-    with serving(page, network, port) as address:
-        click.echo(f"{address}  (Ctrl-C ends it)")
-        if not no_open:
-            webbrowser.open(address)
-        threading.Event().wait()
+    path = _tflite(model, cache)
+    # In a folder of its own: another server may run with another model.
+    with tempfile.TemporaryDirectory(prefix="keras-wcd-") as home:
+        network = write_model(path, home)
+        if output:
+            click.echo(write_site(page, network, output))
+            return
+        with serving(page, network, port) as address:
+            click.echo(f"{address}  (Ctrl-C ends it)")
+            if not no_open:
+                webbrowser.open(address)
+            while True:
+                # Ctrl-C ends a sleep on every system.
+                time.sleep(3600)
 
 
 def _tflite(model: str | None, cache: pathlib.Path) -> pathlib.Path:
