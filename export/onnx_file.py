@@ -11,6 +11,7 @@ import numpy as np
 
 from keras_wcd.export.graph import serving_function
 from keras_wcd.export.metadata import describe
+from keras_wcd.export.proof import proof
 from keras_wcd.export.quiet import quiet
 from keras_wcd.export.runtime import METADATA
 from keras_wcd.export.savedmodel import naming
@@ -57,7 +58,7 @@ def to_onnx(model: keras.Model, path: str | os.PathLike, num_points: int = 2048)
             f"the model needs operators that ONNX does not have: {', '.join(others)}; express them by others"
         )
     points_out = serve.get_concrete_function().output_shapes[1]
-    record = describe(model, num_points, points_out, None)
+    record = describe(model, num_points, points_out, None) | {"proof": proof(model, num_points, None)}
     onnx.helper.set_model_props(graph, {METADATA: json.dumps(record, default=str)})
     onnx.checker.check_model(graph)
     with replacing(path) as new:

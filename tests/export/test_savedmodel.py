@@ -1,6 +1,8 @@
 """SavedModel folders: what they answer, and what they refuse to overwrite."""
 
 import os
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -57,9 +59,16 @@ def test_names_the_host_call_that_cannot_be_exported(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("name", ["m.onnx", "m.tflite", "m.keras", "m.pb", "chair.v2"])
-def test_a_name_of_a_file_is_no_folder(tmp_path, name):
-    with pytest.raises(ValueError, match=rf"{name}: \.\w+ is no format of export; give a .tflite file, or a folder"):
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("m.onnx", "is the name of a file of ONNX"),
+        ("m.tflite", "is the name of a file of LiteRT"),
+        *((name, r"\.\w+ is no format of export") for name in ("m.keras", "m.pb", "chair.v2")),
+    ],
+)
+def test_a_name_of_a_file_is_no_folder(tmp_path, name, wrong):
+    with pytest.raises(ValueError, match=rf"{name}: {wrong}; give a .tflite or .onnx file, or a folder"):
         export.to_saved_model(export_models.little(), tmp_path / name, num_points=export_models.POINTS)
     assert not list(tmp_path.iterdir())
 
@@ -93,7 +102,10 @@ def test_a_folder_opens_as_a_function_of_batches(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["-o", "m.onnx"], ".onnx is no format of export; give a .tflite file, or a folder"),
+        (["-o", "m.pb"], ".pb is no format of export; give a .tflite or .onnx file, or a folder"),
+        (["-o", "m.onnx", "--quantization", "int8", "--calibration", "s"], "goes with a .tflite file"),
+        (["-o", "m.tflite", "--quantization", "int8"], "--calibration FOLDER and --quantization int8 go together"),
+        (["-o", "m.tflite", "--calibration", "s"], "--calibration FOLDER and --quantization int8 go together"),
         (["-o", "-"], "standard output"),
         (["-o", "none/m.tflite"], "folder that does not exist"),
         (["-o", "folder", "--quantization", "float16"], "goes with a .tflite file"),
@@ -111,6 +123,55 @@ def test_a_mistake_in_the_shell_is_one_line_and_writes_nothing(tmp_path, monkeyp
     assert message in result.output
     assert "Traceback" not in result.output
     assert not list(tmp_path.iterdir())
+
+
+SERVER = """
+import sys
+sys.meta_path = [finder for finder in sys.meta_path if "keras_wcd" not in repr(finder)]
+import numpy as np
+import tensorflow as tf
+loaded = tf.saved_model.load(sys.argv[1])
+points = np.load(sys.argv[2])
+answers = {name: loaded.signatures[name](points=points)["cloud"] for name in ("serve", "serving_default")}
+answers["single"] = tf.concat([loaded.signatures["single"](points=cloud[None])["cloud"] for cloud in points], 0)
+assert "keras_wcd" not in sys.modules
+np.savez(sys.argv[3], **{name: answer.numpy() for name, answer in answers.items()})
+"""
+"""What a server of another program does, which may not even find this library."""
+
+
+def test_is_served_by_tensorflow_alone(tmp_path):
+    model, x = export_models.Grouping(), export_models.clouds(3)
+    path = export.to_saved_model(model, tmp_path / "model", num_points=export_models.POINTS)
+    np.save(tmp_path / "points.npy", x)
+    files = [str(tmp_path / name) for name in ("points.npy", "answers.npz")]
+    command = [sys.executable, "-c", SERVER, str(path), *files]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    found = np.load(files[1])
+    assert sorted(found) == ["serve", "serving_default", "single"]
+    for name in found:
+        np.testing.assert_allclose(found[name], model(x)[-1], atol=1e-6)
+
+
+def test_signatures_leave_the_batch_open_and_fix_it(tmp_path):
+    path = export.to_saved_model(export_models.Grouping(), tmp_path / "model", num_points=export_models.POINTS)
+    signatures = tf.saved_model.load(str(path)).signatures
+    shapes = {name: signatures[name].structured_input_signature[1]["points"].shape.as_list() for name in signatures}
+    assert shapes == {
+        "serve": [None, 96, 3],
+        "serving_default": [None, 96, 3],
+        "single": [1, 96, 3],
+    }
+    assert signatures["single"].structured_outputs["cloud"].shape.as_list() == [1, 32, 3]
+
+
+def test_a_model_bound_to_several_clouds_has_no_signature_of_one(tmp_path):
+    cloud = keras.Input((export_models.POINTS, 3), batch_size=2)
+    path = export.to_saved_model(keras.Model(cloud, 2 * cloud), tmp_path / "model", num_points=export_models.POINTS)
+    signatures = tf.saved_model.load(str(path)).signatures
+    assert sorted(signatures) == ["serve", "serving_default"]
+    x = export_models.clouds(2)
+    np.testing.assert_array_equal(signatures["serve"](points=tf.constant(x))["cloud"], 2 * x)
 
 
 @pytest.mark.parametrize("name", ["model", "model.tflite"])
