@@ -6,8 +6,9 @@ import pytest
 pytest.importorskip("tensorflow")
 if keras.config.backend() != "tensorflow":
     pytest.skip("export is TensorFlow's", allow_module_level=True)
-for package in ("litert_quantizer", "tf2onnx", "onnxruntime"):
-    pytest.importorskip(package)
+pytest.importorskip("litert_quantizer")
+pytest.importorskip("tf2onnx")
+pytest.importorskip("onnxruntime")
 
 import export_models
 from export_models import POINTS

@@ -9,8 +9,9 @@ import pytest
 pytest.importorskip("tensorflow")
 if keras.config.backend() != "tensorflow":
     pytest.skip("export is TensorFlow's", allow_module_level=True)
-for package in ("onnx", "onnxruntime", "tf2onnx"):
-    pytest.importorskip(package)
+pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+pytest.importorskip("tf2onnx")
 
 import export_models
 import onnx
