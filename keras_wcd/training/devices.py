@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
@@ -57,8 +58,10 @@ class Devices:
 
     def evaluate(self, model: keras.Model, data: Any, callbacks: keras.callbacks.CallbackList) -> dict[str, float]:
         """Means of the figures over all pairs of a split; `data` are batches that can be gone through many times."""
-        data = data if keras.config.backend() == "tensorflow" else iter(data)
-        found: Any = model.evaluate(data, verbose=0, callbacks=callbacks, return_dict=True)
+        options: dict[str, Any] = {"verbose": 0, "callbacks": callbacks, "return_dict": True}
+        if keras.config.backend() != "tensorflow":
+            data, options["steps"] = iter(data), len(data)
+        found: Any = model.evaluate(data, **options)
         return {name: float(value) for name, value in found.items()}
 
     def lost(self, error: Exception) -> bool:
@@ -101,11 +104,13 @@ def tensorflow_step(model: keras.Model, pair: tuple[np.ndarray, ...]) -> Callabl
 class DataParallel(Devices):
     """All devices that JAX sees, of this process or of many, by Keras's own `DataParallel`.
 
-    `jax.distributed.initialize` comes before, where there are several processes. A batch that cannot be divided among
-    the devices is computed whole by each.
+    Several processes find one another by `keras.distribution.initialize`, which reads KERAS_DISTRIBUTION_JOB_ADDRESSES
+    (that of the first), KERAS_DISTRIBUTION_NUM_PROCESSES and KERAS_DISTRIBUTION_PROCESS_ID; it is called here, where
+    these are set and JAX has not been told before. A batch that cannot be divided among the devices is computed whole
+    by each.
 
     Raises:
-        RuntimeError: if Keras's backend is not JAX.
+        RuntimeError: if Keras's backend is not JAX, or where JAX has computed before the processes found one another.
     """
 
     def __init__(self):
@@ -113,6 +118,8 @@ class DataParallel(Devices):
             raise RuntimeError('distribute="data_parallel" is JAX\'s: set KERAS_BACKEND=jax, or take "mirrored"')
         import jax
 
+        if os.environ.get("KERAS_DISTRIBUTION_JOB_ADDRESSES") and not jax.distributed.is_initialized():
+            keras.distribution.initialize()
         self.count, self.processes = jax.device_count(), jax.process_count()
         self.chief, self._index = jax.process_index() == 0, jax.process_index()
         self.distribution = keras.distribution.DataParallel(devices=keras.distribution.list_devices())

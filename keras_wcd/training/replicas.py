@@ -61,8 +61,8 @@ class Replicas(Devices):
             if loss is not None and loss.reduction not in _MEANS:
                 raise ValueError(f"{loss.name}: reduction={loss.reduction!r} is no mean; replicas share out a mean")
         for layer in model._flatten_layers():
-            if isinstance(layer, keras.layers.BatchNormalization):
-                layer.synchronized = self.count > 1
+            if isinstance(layer, keras.layers.BatchNormalization) and self.count > 1:
+                layer._moments = _moments_of_all(layer)
 
     def step_function(
         self, model: keras.Model, pair: tuple[np.ndarray, ...]
@@ -266,6 +266,25 @@ def _optimizers(model: keras.Model) -> list[Any]:
 def _of_any_size(pair: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, ...]:
     """Clouds in a batch whose size the graph does not know: it may be none, and rounds alike for all."""
     return tuple(tf.compat.v1.placeholder_with_default(clouds, (None, *clouds.shape[1:])) for clouds in pair)
+
+
+def _moments_of_all(layer: keras.layers.BatchNormalization) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
+    """Mean and variance over the batch of all replicas, for the method of that name.
+
+    The variance is that of differences to the mean. Keras's own (`synchronized=True`) is the mean of squares less the
+    square of the mean, which in float32 cost up to 9e-4 of the loss after 21 steps.
+    """
+
+    def moments(inputs: tf.Tensor, mask: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
+        axes = [axis for axis in range(inputs.shape.rank) if axis != layer.axis % inputs.shape.rank]
+        sizes = tf.reduce_prod(tf.gather(tf.shape(inputs), axes))
+        total, count = _reduced([tf.reduce_sum(inputs, axes), tf.cast(sizes, inputs.dtype)])
+        mean = total / count
+        shape = [1 if axis in axes else -1 for axis in range(inputs.shape.rank)]
+        squares = tf.square(inputs - tf.reshape(mean, shape))
+        return mean, _reduced([tf.reduce_sum(squares, axes)])[0] / count
+
+    return moments
 
 
 def _reduced(tensors: Any) -> Any:

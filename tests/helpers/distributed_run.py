@@ -1,6 +1,7 @@
 """A short run by a recipe on the devices that are named: `distributed_run.py FOLDER DEVICES NAME DTYPE [KEY=JSON ...]`.
 
-DEVICES is "none", "mirrored", "multiworker" or "data_parallel"; the keys are fields of the recipe, or `minutes` and
+DEVICES is "none", "mirrored", "multiworker" or "data_parallel", or "backwards": one device that takes the clouds of every
+batch in the opposite order, which changes nothing but rounding. The keys are fields of the recipe, or `minutes` and
 `resume` of the run. Prints the loss of every step as JSON.
 """
 
@@ -20,6 +21,8 @@ def opened(devices):
 
     if devices == "none":
         return None
+    if devices == "backwards":
+        return backwards()
     if keras.config.backend() == "tensorflow" and devices == "mirrored":
         import tensorflow as tf
 
@@ -28,6 +31,16 @@ def opened(devices):
     from keras_wcd.training.opened import open_devices
 
     return open_devices(devices)
+
+
+def backwards():
+    from keras_wcd.training.devices import Devices
+
+    class Backwards(Devices):
+        def batches(self, batches, epoch, first):
+            return (tuple(array[::-1] for array in pair) for pair in super().batches(batches, epoch, first))
+
+    return Backwards()
 
 
 def main(folder, devices, name, dtype, *settings):
