@@ -20,7 +20,8 @@ def halved(content: bytes) -> bytes:
     """The bytes of a LiteRT model whose weights are float16, and made float32 again where it is loaded."""
     model = unpacked(content)
     graph = model.subgraphs[0]
-    large = [(i, values) for i, tensor in enumerate(graph.tensors) if _worth(values := constant(model, tensor))]
+    constants = ((i, constant(model, tensor)) for i, tensor in enumerate(graph.tensors))
+    large = [(i, values) for i, values in constants if values is not None and _worth(values)]
     if not large:
         return content
     code = schema.BuiltinOperator.DEQUANTIZE
@@ -44,6 +45,6 @@ def halved(content: bytes) -> bytes:
     return packed(model)
 
 
-def _worth(values: np.ndarray | None) -> bool:
+def _worth(values: np.ndarray) -> bool:
     """Whether a constant has many numbers, and all of them have a half."""
-    return values is not None and values.size >= FEWEST and bool(np.abs(values).max() <= LARGEST)
+    return values.size >= FEWEST and bool(np.abs(values).max() <= LARGEST)
