@@ -103,7 +103,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         name = path.partition("?")[0]
         return str(self.model / name[1:]) if name in ("/model.tflite", "/model.json") else super().translate_path(path)
 
-    def list_directory(self, path: str) -> None:
+    def list_directory(self, path: str | os.PathLike[str]) -> None:
         self.send_error(404)
 
     def end_headers(self) -> None:

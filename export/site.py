@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_wcd.export.quiet import quiet
-from keras_wcd.export.runtime import Model, read_metadata
+from keras_wcd.export.runtime import Model, read_metadata, selftest
 from keras_wcd.files import replacing
 
 SOURCES = Path(__file__).parent / "web"
@@ -63,10 +63,13 @@ def write_model(tflite_path: str | os.PathLike, folder: str | os.PathLike) -> Pa
     refuses to complete scans where its browser answers otherwise.
 
     Raises:
-        ValueError: where the file is missing, damaged or without metadata.
+        ValueError: where the file is missing, damaged or without metadata, or does not compute here what it should.
     """
     with quiet():
         record, model = read_metadata(tflite_path), Model(tflite_path, threads=1)
+        # Files of earlier versions hold none.
+        if "proof" in record:
+            selftest(tflite_path, threads=1)
     cloud = _test_cloud(model.points_in)
     record["test"] = {"input": _packed(cloud), "answer": _packed(model(cloud))}
     folder = Path(folder)

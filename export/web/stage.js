@@ -191,6 +191,7 @@ export class Stage {
       const eased = this.turning * (1 - (1 - part) ** 3);
       this.turn(eased - this.turned, 0);
       this.turned = eased;
+      if (!moving) this.turning = 0;
     }
     this.controls.update();
     const ratio = Math.min(devicePixelRatio || 1, 2), { clientWidth: width, clientHeight: height } = this.canvas;

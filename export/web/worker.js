@@ -19,6 +19,8 @@ async function open() {
     locateFile: (name) => `${base}litert/${name}`,
     printErr: (line) => { if (line.startsWith("ERROR")) console.error(line); },
   };
+  // It would wait for a graphics card, of which the network makes no use.
+  Object.defineProperty(self.navigator, "gpu", { value: { requestAdapter: async () => null } });
   await loadLiteRt(`${base}litert/`);
   const model = await loadAndCompile(new Uint8Array(file), { accelerator: "wasm" });
   network = { model, record };

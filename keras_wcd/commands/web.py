@@ -66,8 +66,10 @@ def _tflite(model: str | None, cache: pathlib.Path) -> pathlib.Path:
 
 def _shipped() -> pathlib.Path:
     """The folder of the preset that ships; its networks are not imported, which takes seconds."""
-    (home,) = importlib.util.find_spec("keras_wcd.models").submodule_search_locations
-    return pathlib.Path(home) / "preset-default"
+    found = importlib.util.find_spec("keras_wcd.models")
+    if found is None or not found.submodule_search_locations:
+        raise ValueError("the package of networks, keras_wcd.models, is not installed; install keras-wcd again")
+    return pathlib.Path(found.submodule_search_locations[0]) / "preset-default"
 
 
 def _files(path: pathlib.Path) -> list[pathlib.Path]:

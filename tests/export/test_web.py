@@ -98,7 +98,8 @@ class Page:
     """A page in a tab of its own, and what it asked for and complained of."""
 
     def __init__(self, browser, address, **options):
-        self.context = browser.new_context(accept_downloads=True, reduced_motion="reduce", **options)
+        options = {"reduced_motion": "reduce", **options}
+        self.context = browser.new_context(accept_downloads=True, **options)
         self.tab = self.context.new_page()
         self.asked, self.errors = [], []
         self.tab.on("request", lambda request: self.asked.append(request.url))
@@ -285,6 +286,24 @@ def test_keys_do_everything(page):
     assert len(choosers) == 3
 
 
+def test_a_page_at_rest_draws_nothing(browser, address):
+    page = Page(browser, address, reduced_motion="no-preference")
+    page.shown("car.ply")
+    page.tab.evaluate(
+        "window.drawn = 0; const own = WebGL2RenderingContext.prototype; const draw = own.drawArrays;"
+        "own.drawArrays = function (...given) { drawn += 1; return draw.apply(this, given); }; 0"
+    )
+    page.tab.wait_for_timeout(2500)
+    before = page.tab.evaluate("drawn")
+    page.tab.wait_for_timeout(700)
+    assert page.tab.evaluate("drawn") == before
+    page.tab.press("#view", "ArrowLeft")
+    page.tab.wait_for_timeout(700)
+    assert page.tab.evaluate("drawn") > before
+    assert page.tab.evaluate("document.getAnimations().length") == 0
+    page.context.close()
+
+
 def test_every_control_has_a_name(page):
     nameless = page.tab.evaluate(
         "[...document.querySelectorAll('button, input:not([hidden]), canvas[tabindex], [role=progressbar]')]"
@@ -322,6 +341,15 @@ def test_a_browser_that_computes_wrongly_completes_nothing(browser, page_folder,
         assert "answers its test scan wrongly" in page.error()
         assert page.tab.is_disabled("#ply")
         page.context.close()
+
+
+def test_a_damaged_network_is_not_served(network, tmp_path):
+    content = bytearray((network / "model.tflite").read_bytes())
+    content[len(content) // 2] ^= 1
+    (tmp_path / "model.tflite").write_bytes(content)
+    with pytest.raises(ValueError, match="is damaged"):
+        site.write_model(tmp_path / "model.tflite", tmp_path / "served")
+    assert not (tmp_path / "served").exists()
 
 
 # The server and the command.
