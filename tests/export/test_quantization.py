@@ -225,3 +225,25 @@ def test_a_layer_that_is_dead_on_the_calibration_is_left_alone(tmp_path):
     types = dense_layers(path)
     assert [types[shape][0] for shape in ((16, 20), (20, 24), (40, 28))] == [FLOAT32, FLOAT32, INT8]
     assert export.verify(model, path, export_models.clouds(3)).clouds == 3
+
+
+def test_the_command_calibrates_on_a_folder_of_scans(tmp_path):
+    from click.testing import CliRunner
+
+    from keras_wcd.cli import main
+
+    keras.utils.set_random_seed(0)
+    network = BACKBONES["pcn"](**SMALL["pcn"])
+    network.save(tmp_path / "m.keras")
+    (tmp_path / "scans").mkdir()
+    for i, cloud in enumerate(export_models.clouds(3, 200)):
+        np.save(tmp_path / "scans" / f"{i}.npy", 50 * cloud + 1000)
+    path = tmp_path / "m.tflite"
+    arguments = ["export", tmp_path / "m.keras", "-o", path, "--points", network.num_input, "--quantization", "int8"]
+    result = CliRunner().invoke(main, [*map(str, arguments), "--calibration", str(tmp_path / "scans")])
+    assert result.exit_code == 0, result.output
+    # Ranges of scans that were not brought into the frame would be hundreds of times too wide.
+    assert export.verify(network, path, export_models.clouds(2, network.num_input)).largest_distance < 2e-2
+    empty = CliRunner().invoke(main, [*map(str, arguments), "--calibration", str(tmp_path / "none")])
+    assert empty.exit_code == 2
+    assert "calibration must hold clouds" in empty.output
