@@ -80,7 +80,7 @@ function done(found) {
   const origin = new Float32Array(found.answer.length);
   found.nearest.forEach((from, to) => origin.set(found.input.subarray(3 * from, 3 * from + 3), 3 * to));
   view?.show(found.drawn, found.answer, origin, found.distance);
-  const drawn = found.drawn.length / 3, fewer = drawn < found.size ? `, ${number.format(drawn)} of them drawn` : "";
+  const drawn = found.drawn.length / 3, fewer = drawn < found.size ? `, ${number.format(drawn)} drawn` : "";
   get("scan-size").textContent = `${number.format(found.size)} points${fewer}`;
   get("completed-size").textContent = `${number.format(found.completed.length / 3)} points`;
   const remarks = [

@@ -206,7 +206,7 @@ def test_a_million_points_leave_the_page_awake(page, model, tmp_path):
         " longest = Math.max(longest, now - last); last = now; }, 10)"
     )
     page.complete(tmp_path / "million.ply")
-    assert page.tab.inner_text("#scan-size") == "1,000,000 points, 150,000 of them drawn"
+    assert page.tab.inner_text("#scan-size") == "1,000,000 points, 150,000 drawn"
     assert_one_completion(read_points(page.download("ply", tmp_path)), model.complete(scan), scan)
     # Drawing without a graphics card takes its time; reading and completing would take longer.
     assert page.tab.evaluate("longest") < 2500
@@ -320,6 +320,13 @@ def test_fits_a_phone_in_the_dark(browser, address):
     assert tab.evaluate("document.documentElement.dataset.theme") == "dark"
     first, second = tab.locator(".caption.first").bounding_box(), tab.locator(".caption.second").bounding_box()
     assert second["y"] > first["y"] + 100
+    for view in ("split", "overlay"):
+        tab.check(f"input[value={view}]")
+        words = [tab.locator(name).bounding_box() for name in (".caption.first", ".caption.second", ".legend")]
+        for k, one in enumerate(words):
+            assert one["x"] + one["width"] <= 360
+            for other in words[:k]:
+                assert one["y"] >= other["y"] + other["height"]
     for target in tab.locator("button, .segments label").all():
         assert target.bounding_box()["height"] >= 36
     ground = "getComputedStyle(document.body).backgroundColor"
