@@ -1,10 +1,11 @@
 """Training steps: python benchmarks/training_steps.py [--networks KEY ...] [--ways plain jit pytorch] [--full BATCH]
 
-Milliseconds of a step (forward, CD-L1, backward, Adam, as the recipe says; median), the share of the cores that it keeps
-busy, system time and page faults, each contender in processes of its own, in turn. `plain` is what `train` does; `jit`
-compiles the step by XLA; `bfloat16` computes in mixed precision; `pytorch` has PyTorch execute the same operations (Keras's
-torch backend; `--torch PYTHON` names an interpreter that has it). Networks are those of the small recipes in batches of 16;
-`--full BATCH` takes those of the published ones. `--profile` names the operations that cost most.
+Milliseconds of a step (forward, CD-L1, backward, Adam, as the recipe says; median), the share of the cores that it
+keeps busy, system time and page faults, each contender in processes of its own, in turn. `plain` is what `train` does;
+`jit` compiles the step by XLA; `bfloat16` computes in mixed precision; `pytorch` has PyTorch execute the same
+operations (Keras's torch backend; `--torch PYTHON` names an interpreter that has it). Networks are those of the small
+recipes in batches of 16; `--full BATCH` takes those of the published ones. `--profile` names the operations that cost
+most.
 """
 
 import argparse
@@ -144,9 +145,8 @@ def main():
         for key in arguments.networks:
             profile(key, arguments.ways[0], arguments.full)
         return
-    print(
-        "| network | way | ms | ratio | cores busy, % | system, % | faults | peak, MB |\n|---|---|---|---|---|---|---|---|"
-    )
+    print("| network | way | ms | ratio | cores busy, % | system, % | faults | peak, MB |")
+    print("|---|---|---|---|---|---|---|---|")
     for key in arguments.networks:
         found = {way: [] for way in arguments.ways}
         for _ in range(arguments.rounds):
@@ -160,8 +160,9 @@ def main():
                 continue
             row = min(rows, key=lambda row: row["ms"])
             base = base or row["ms"]
-            figures = f"{100 * row['busy']:.0f} | {100 * row['system']:.0f} | {row['faults']:.0f} | {row['peak']:.0f}"
-            print(f"| {key} | {way} | {row['ms']:.0f} | {row['ms'] / base:.2f} | {figures} |", flush=True)
+            shares = " | ".join(f"{100 * row[name]:.0f}" for name in ("busy", "system"))
+            figures = f"{row['ms']:.0f} | {row['ms'] / base:.2f} | {shares} | {row['faults']:.0f} | {row['peak']:.0f}"
+            print(f"| {key} | {way} | {figures} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,12 @@ OF_PLAIN_RUNS = ("epochs", "batch_size", "learning_rate")
     "[default: published; on shapes8 plain]",
 )
 @click.option(
+    "--from",
+    "start",
+    metavar="MODEL",
+    help="Begin with the weights of a .keras file or a preset such as default: fine-tune it.",
+)
+@click.option(
     "--set",
     "arguments",
     multiple=True,
@@ -61,7 +67,9 @@ OF_PLAIN_RUNS = ("epochs", "batch_size", "learning_rate")
 )
 @cluster
 @click.pass_context
-def train(context, output, backbone, recipe, arguments, dataset, root, shapes, loss, seed, cluster, replay, **run):
+def train(
+    context, output, backbone, recipe, start, arguments, dataset, root, shapes, loss, seed, cluster, replay, **run
+):
     """Train a network: log.csv, best.keras and last.keras in a folder.
 
     Plain: Adam with a linear warm-up and a cosine decay. By a recipe all is the recipe's, and a run that was stopped or
@@ -69,9 +77,9 @@ def train(context, output, backbone, recipe, arguments, dataset, root, shapes, l
 
     A cluster makes shapes8 and puts the ground truth into order; the network is trained here.
     """
-    if replay is not None:
+    if run["replay"] is not None:
         load_framework()
-        _replay(replay)
+        _replay(run["replay"])
         return
     if output is None:
         raise click.UsageError("Missing option '-o' / '--output'.")
@@ -102,9 +110,10 @@ def train(context, output, backbone, recipe, arguments, dataset, root, shapes, l
             from keras_wcd.training import fit
 
             own = {name: run[name] for name in OF_PLAIN_RUNS}
-            fitted = fit(network(**settings(arguments)), data, chosen, **options, **own)
+            made = network(**settings(arguments)) if start is None else _network_of(context, start, arguments)
+            fitted = fit(made, data, chosen, **options, **own)
         else:
-            own = {name: run[name] for name in OF_RECIPES if name != "workers"}
+            own = {"start": start, **{name: run[name] for name in OF_RECIPES if name != "workers"}}
             fitted = _by_recipe(_recipe(recipe, backbone, data, arguments), data, chosen, **options, **own)
     click.echo(f"{output / 'best.keras'}: validation CD-L1 x 1000 = {fitted.best:.2f}")
     if recipe is not None and run["report"]:
@@ -120,8 +129,8 @@ def _check_options(context, recipe, dataset):
 
     plain, of_recipe = given(OF_PLAIN_RUNS), given(OF_RECIPES)
     if recipe is None:
-        # No recipe was published for shapes that are made up here.
-        recipe = "plain" if dataset == "shapes8" or plain else "published"
+        # No recipe was published for shapes that are made up here, nor for fine-tuning.
+        recipe = "plain" if dataset == "shapes8" or plain or context.params["start"] else "published"
     if recipe == "plain":
         if of_recipe:
             option = f"--{of_recipe[0].replace('_', '-')}"
@@ -142,6 +151,16 @@ def _arguments_of_worker(arguments):
             kept.append(argument)
         skip = argument == "--workers"
     return [*kept, "--distribute", "multiworker"]
+
+
+def _network_of(context, start, arguments):
+    """The network to fine-tune, which is made already."""
+    named = context.get_parameter_source("backbone") is click.core.ParameterSource.COMMANDLINE
+    if named or arguments:
+        raise click.UsageError(f"{'--backbone' if named else '--set'} makes a new network; --from {start} has its own")
+    from keras_wcd.training.starting import network_of
+
+    return network_of(start)
 
 
 def _recipe(recipe, backbone, data, arguments):

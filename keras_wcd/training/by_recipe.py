@@ -32,6 +32,7 @@ from keras_wcd.training.plain import Fitted, check_size, columns_of
 from keras_wcd.training.recipe_files import from_plain, plain
 from keras_wcd.training.recipes import Recipe
 from keras_wcd.training.recorded import recorders, reported
+from keras_wcd.training.starting import started_from, take_weights
 from keras_wcd.training.terms import WithRepulsion
 
 PUBLISHED = {"CD-L1": "cd_l1", "CD-L2": "cd_l2"}
@@ -52,6 +53,7 @@ def train(
     distribute: str | Devices | None = None,
     callbacks: Iterable[keras.callbacks.Callback] = (),
     report: bool = True,
+    start: str | os.PathLike | keras.Model | None = None,
 ) -> Fitted:
     """Train the network of a recipe by the whole of it.
 
@@ -79,10 +81,12 @@ def train(
             the checkpoint.
         report: Whether to keep `epochs.csv`, `pictures`, events for TensorBoard in `tensorboard`, and in the end the
             `evaluation` of the best network and `report.html`.
+        start: A network whose weights it begins with, as for fine-tuning: a `.keras` file, a preset or a network of the
+            recipe's kind and sizes. None draws new ones.
 
     Raises:
-        ValueError: for a folder that holds a run, or in which one runs; for going on with another recipe, loss, seed
-            or data set; for a recipe that does not fit its network.
+        ValueError: for a folder that holds a run, or in which one runs; for going on with another recipe, loss, seed,
+            start or data set; for a recipe that does not fit its network, or a start that does not.
         DivergedError: at the first step whose loss or gradient is not finite; its batch and the state before it are
             kept in `output`, and `replay` makes it again.
         OSError: where `output` cannot be written to, or the disk is too small.
@@ -103,7 +107,7 @@ def train(
     # A data set that cannot be trained on is told of before anything is made.
     for split in ("train", "val"):
         Source(dataset, split)
-    config = _config(recipe, loss, dataset, seed)
+    config = {**_config(recipe, loss, dataset, seed), "start": started_from(start)}
     written = report and devices.chief
 
     def beside(network: keras.Model, position: Position) -> list[keras.callbacks.Callback]:
@@ -114,7 +118,7 @@ def train(
         reported(folder, dataset, recipe, progress) if written else contextlib.nullcontext(),
     ):
         try:
-            return _run(recipe, dataset, folder, loss, config, resume, minutes, progress, devices, beside)
+            return _run(recipe, dataset, folder, loss, config, resume, minutes, progress, devices, beside, start)
         except Exception as error:
             if not devices.lost(error):
                 raise
@@ -222,6 +226,7 @@ def _run(
     progress: bool,
     devices: Devices,
     beside: Callable[[keras.Model, Position], list[keras.callbacks.Callback]],
+    start: Any,
 ) -> Fitted:
     seed = config["seed"]
     going_on = devices.state_of_chief(devices.chief and resume and (folder / run_folder.CONFIG).exists())
@@ -234,6 +239,8 @@ def _run(
         devices.prepared(model, recipe.accumulate)
     network = getattr(model, "generator", model)
     network.frame = dataset.frame
+    if start is not None and not going_on:
+        take_weights(network, start)
     options = {"num_points": network.num_input, "seed": seed}
     validation = validation_batches(dataset, recipe.batch_size, num_points=network.num_input)
     names = NamedAugmentations(recipe.augmentation, network.num_input)

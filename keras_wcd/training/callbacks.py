@@ -95,6 +95,9 @@ class AveragedCheckpoint(BestCheckpoint):
     def on_test_begin(self, logs: Any = None):
         self._weights = [v.numpy() for v in self.model.trainable_variables]
         self.model.optimizer.finalize_variable_values(self.model.trainable_variables)
+        for variable in self.model.trainable_variables:
+            # A copy: JAX takes what a network computes with, and the averages would go with it.
+            variable.assign(variable.numpy())
 
     def on_epoch_end(self, epoch, logs: Any = None):
         super().on_epoch_end(epoch, logs)

@@ -182,7 +182,7 @@ def read_config(folder: pathlib.Path) -> dict[str, Any]:
 
 
 def check_same(folder: pathlib.Path, new: dict[str, Any]) -> None:
-    """Refuse to go on with a run by another recipe, loss, seed or data set.
+    """Refuse to go on with a run by another recipe, loss, seed, start or data set.
 
     Raises:
         ValueError: with what was changed.
@@ -196,7 +196,7 @@ def check_same(folder: pathlib.Path, new: dict[str, Any]) -> None:
 
 
 def check_equal(chief: dict[str, Any], own: dict[str, Any]) -> None:
-    """Refuse a worker that trains by another recipe, loss, seed or data set than the chief.
+    """Refuse a worker that trains by another recipe, loss, seed, start or data set than the chief.
 
     Raises:
         ValueError: with what differs.
@@ -208,8 +208,8 @@ def check_equal(chief: dict[str, Any], own: dict[str, Any]) -> None:
 
 def _changed(old: dict[str, Any], new: dict[str, Any]) -> tuple[str, str]:
     """The first part of two configurations that differs, and how; empty where they are the same."""
-    for part in ("recipe", "loss", "data", "seed"):
-        was, is_ = ({part: c.get(part)} if part == "seed" else c.get(part) or {} for c in (old, new))
+    for part in ("recipe", "loss", "data", "seed", "start"):
+        was, is_ = ({part: c.get(part)} if part in ("seed", "start") else c.get(part) or {} for c in (old, new))
         if was != is_:
             return part, difference(was, is_)
     return "", ""

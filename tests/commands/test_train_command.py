@@ -2,11 +2,13 @@
 
 import json
 
+import keras
 import numpy as np
 import pytest
 from backends import tensorflow_only
 from click.testing import CliRunner
 
+from keras_wcd import models
 from keras_wcd.cli import main
 
 pytestmark = tensorflow_only
@@ -118,12 +120,27 @@ def test_a_step_that_diverged_is_made_again_by_one_command(tmp_path, monkeypatch
         (["--recipe", "small", "--set", "network.num_corse=3"], "PCN has no argument 'num_corse'; did you mean"),
         (["--recipe", "published", "--backbone", "mirrornet"], "unknown recipe 'mirrornet'"),
         (["--recipe", "small", "--set", "x"], "a change is KEY=VALUE"),
+        (["--from", "default", "--backbone", "pcn"], "--backbone makes a new network; --from default has its own"),
+        (["--from", "default", "--set", "width=3"], "--set makes a new network; --from default has its own"),
+        (["--from", "defualt"], "there is no model of this name; did you mean default?"),
     ],
 )
 def test_options_that_do_not_go_together_are_named(arguments, message, tmp_path):
     result = run(*arguments, "--shapes", "8", "-o", tmp_path / "r")
     assert result.exit_code != 0
     assert message in " ".join(result.output.split())
+
+
+def test_a_network_is_fine_tuned(tmp_path):
+    network = models.PCN(**TINY)
+    network.save(tmp_path / "mine.keras")
+    options = ["--shapes", 16, "--epochs", 1, "--learning-rate", 1e-6, "-o", tmp_path / "r"]
+    result = run("--from", tmp_path / "mine.keras", *options)
+    assert result.exit_code == 0, result.output
+    tuned = keras.saving.load_model(tmp_path / "r" / "last.keras", compile=False)
+    assert tuned.frame == "box"
+    for own, other in zip(tuned.trainable_variables, network.trainable_variables, strict=True):
+        np.testing.assert_allclose(own.numpy(), other.numpy(), atol=1e-5)
 
 
 def test_a_folder_is_asked_for():

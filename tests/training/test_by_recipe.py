@@ -222,6 +222,26 @@ def test_minutes_that_are_none_are_named(minutes, tmp_path):
         run(tmp_path, minutes=minutes)
 
 
+def test_a_run_begins_with_the_weights_of_another_network(begun, tmp_path):
+    """A step of learning rate zero leaves them as they are, but for batch normalization's averages."""
+    source = begun / "run" / "last.keras"
+    network = keras.saving.load_model(source)
+    fitted = run(tmp_path, quick(epochs=1, schedule=Piecewise((0.0,), ())), start=source, seed=5)
+    for own, other in zip(fitted.model.trainable_variables, network.trainable_variables, strict=True):
+        np.testing.assert_array_equal(own.numpy(), other.numpy())
+    with pytest.raises(ValueError, match="begun with another start"):
+        run(tmp_path, quick(epochs=1, schedule=Piecewise((0.0,), ())), seed=5, resume=True)
+
+
+def test_a_start_of_another_network_or_size_is_named(begun, tmp_path):
+    source = begun / "run" / "last.keras"
+    with pytest.raises(ValueError, match=r"start=.*last.keras.*shape .*give the recipe the network's arguments"):
+        run(tmp_path, quick("foldingnet"), start=source)
+    with pytest.raises(FileNotFoundError, match="there is no model"):
+        run(tmp_path, start=tmp_path / "none.keras")
+    assert not (tmp_path / "run" / "checkpoint.npz").exists()
+
+
 def test_a_recipe_that_does_not_fit_its_network_is_named(tmp_path):
     recipe = dataclasses.replace(quick(), stages=quick().stages[:1])
     with pytest.raises(ValueError, match="the recipe has the stages coarse, and its network another number"):

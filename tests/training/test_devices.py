@@ -82,9 +82,11 @@ def test_two_replicas_train_to_the_numbers_of_one_device(alone, tmp_path):
 JAX = {"KERAS_BACKEND": "jax", "XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
 
 
-@pytest.mark.parametrize(("devices", "environment"), [("mirrored", {}), ("data_parallel", JAX)])
-def test_two_devices_train_to_the_losses_of_one_in_float32(devices, environment, tmp_path):
-    options = {"name": "snowflakenet", "dtype": "float32", "environment": environment}
+@pytest.mark.parametrize(
+    ("devices", "name", "environment"), [("mirrored", "snowflakenet", {}), ("data_parallel", "pcn", JAX)]
+)
+def test_two_devices_train_to_the_losses_of_one_in_float32(devices, name, environment, tmp_path):
+    options = {"name": name, "dtype": "float32", "environment": environment}
     runs = [started(tmp_path / kind, kind, *SETTINGS, **options) for kind in ("none", devices)]
     expected, found = (finished(run)["losses"] for run in runs)
     assert len(found) == 21
@@ -98,7 +100,7 @@ def test_batch_normalization_over_replicas_keeps_a_variance_beside_a_large_mean(
     from keras_wcd.training.replicas import one_device
 
     norm = keras.layers.BatchNormalization(axis=-1, epsilon=1e-9)
-    clouds = 4096 + np.random.default_rng(0).normal(size=(6, 50, 3)).astype("float32")
+    clouds = 512 + np.random.default_rng(0).normal(size=(6, 50, 3)).astype("float32")
     devices = one_device()
     devices.count = 2  # As of two replicas: the moments are summed over all that there are.
     model = pointwise_with(norm)
@@ -106,7 +108,7 @@ def test_batch_normalization_over_replicas_keeps_a_variance_beside_a_large_mean(
     found = np.asarray(norm(tf.constant(clouds), training=True))
     exact = clouds.astype("float64")
     expected = (exact - exact.mean((0, 1))) / exact.std((0, 1))
-    np.testing.assert_allclose(found, expected, atol=1e-3)
+    np.testing.assert_allclose(found, expected, atol=5e-4)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
