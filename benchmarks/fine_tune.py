@@ -21,6 +21,7 @@ from keras_wcd.evaluation import evaluate
 from keras_wcd.losses import LandauCD
 from keras_wcd.models import CompletionModel
 from keras_wcd.training import fit
+from keras_wcd.training.callbacks import AveragedCheckpoint
 
 AUGMENT = Augment(mirror=True, rotate_up=10, scale=(0.9, 1.1), jitter=0.002, drop=0.2, stretch=1.15)
 WAYS = ("known", "scan", "half")
@@ -70,7 +71,7 @@ def main():
     parser.add_argument("train")
     parser.add_argument("test")
     parser.add_argument("--epochs", type=int, default=20)
-    parser.add_argument("--learning-rate", type=float, default=2e-4)
+    parser.add_argument("--learning-rate", type=float, default=5e-5)
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
     parser.add_argument("-o", "--output", default="runs/fine_tune")
     arguments = parser.parse_args()
@@ -84,6 +85,8 @@ def main():
         options = {"epochs": arguments.epochs, "learning_rate": arguments.learning_rate, "batch_size": 8}
         folder = f"{arguments.output}/{way}"
         model = CompletionModel.from_preset("default")
+        options["optimizer"] = keras.optimizers.Adam(use_ema=True, ema_momentum=0.995, ema_overwrite_frequency=None)
+        options["checkpoint"] = AveragedCheckpoint(f"{folder}/best.keras")
         fit(model, data, LandauCD(), augment=AUGMENT, output=folder, overwrite=True, progress=False, **options)
         minutes = (time.monotonic() - start) / 60
         best = keras.saving.load_model(f"{folder}/best.keras")

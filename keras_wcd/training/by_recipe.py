@@ -4,7 +4,7 @@ import contextlib
 import math
 import os
 import pathlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import keras
@@ -175,7 +175,8 @@ def compiled(recipe: Recipe, loss: keras.losses.Loss) -> keras.Model:
     Returns:
         A `CompletionModel`, or an `AdversarialTraining` around one.
     """
-    network = _network(recipe)
+    with _computing_in(recipe.precision):
+        network = _network(recipe)
     stage_losses: list[keras.losses.Loss] = [loss] * len(recipe.stages)
     if recipe.repulsion:
         place = [stage.name for stage in recipe.stages].index("coarse")
@@ -193,6 +194,17 @@ def compiled(recipe: Recipe, loss: keras.losses.Loss) -> keras.Model:
     model.compile(optimizer, loss=stage_losses, metrics=[CDL1()], **options)
     model.optimizer.build(network.trainable_variables)
     return model
+
+
+@contextlib.contextmanager
+def _computing_in(precision: str | None) -> Iterator[None]:
+    """Networks that are made within compute so; None changes nothing."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(before if precision is None else precision)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def _network(recipe: Recipe) -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 from keras_wcd.data.contract import SPHERE, PairDataset
 from keras_wcd.names import find, suggestion
 from keras_wcd.training.augmentation import STEPS
-from keras_wcd.training.recipes import OPTIMIZERS, RECIPES, SHAPENET55_RECIPES, TARGETS, Recipe, Stage
+from keras_wcd.training.recipes import OPTIMIZERS, PRECISIONS, RECIPES, SHAPENET55_RECIPES, TARGETS, Recipe, Stage
 from keras_wcd.training.schedules import SCHEDULES, Constant, Schedule
 from keras_wcd.training.small_recipes import small
 
@@ -209,7 +209,7 @@ def _known(names: Any, known: Any, what: str, key: str = "") -> None:
 
 def _field(name: str, value: Any) -> Any:
     """A value of a recipe's field, checked and of the field's type."""
-    if value is None and name in ("batch_norm", "clip_norm", "epochs", "steps"):
+    if value is None and name in ("batch_norm", "clip_norm", "epochs", "precision", "steps"):
         return None
     if name in ("schedule", "batch_norm"):
         return _schedule(value, name)
@@ -223,6 +223,8 @@ def _field(name: str, value: Any) -> Any:
         return _names(name, value)
     if name == "optimizer":
         return _one_of(OPTIMIZERS, value, name)
+    if name == "precision":
+        return _one_of(PRECISIONS, value, name)
     if name in ("batch_size", "epochs", "steps", "accumulate"):
         return _whole(value, name)
     if isinstance(_FIELDS[name].default, bool):

@@ -9,6 +9,7 @@ from keras_wcd.training.schedules import Constant, Exponential, Piecewise, Sched
 
 OPTIMIZERS = ("Adam", "AdamW")
 SOURCES = ("official", "ours")
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 AUGMENTATIONS = ("duplicate", "mirror", "random_2048", "zero_pad")
 """duplicate: a partial cloud of fewer points is filled up with its own. mirror: both clouds across the x and z
 planes at random. random_2048: as many random points of partial and truth. zero_pad: a partial cloud of fewer points
@@ -60,6 +61,8 @@ class Recipe:
         clip_norm: Largest norm of the whole gradient, or None.
         accumulate: Parts in which a batch goes through the network, one after the other, where it is too large for the
             memory: the step is by the gradient of the whole batch. Batch normalization sees a part at a time.
+        precision: One of `PRECISIONS`: what the network computes in; weights and coordinates are always float32.
+            None leaves it to Keras's own setting.
         batch_norm: Share of a new batch in batch normalization's averages by epoch (PyTorch's momentum), where it
             is scheduled; otherwise it is 0.1.
         augmentation: Names from `AUGMENTATIONS`, in order.
@@ -90,6 +93,7 @@ class Recipe:
     ema: float = 0.0
     clip_norm: float | None = None
     accumulate: int = 1
+    precision: str | None = None
     batch_norm: Schedule | None = None
     augmentation: tuple[str, ...] = ()
     source: str = "official"

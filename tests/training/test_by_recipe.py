@@ -140,9 +140,10 @@ def test_two_runs_in_one_folder_are_refused(tmp_path):
         assert (tmp_path / "run" / ".lock").read_text().startswith(f"process {os.getpid()}")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_run_that_is_asked_to_stop_writes_all_and_goes_on_to_the_same_end(number, tmp_path, monkeypatch):
-    whole = run(tmp_path / "whole", minutes=1000)
+@pytest.mark.parametrize(("number", "precision"), [(signal.SIGINT, None), (signal.SIGTERM, "mixed_float16")])
+def test_a_run_that_is_asked_to_stop_writes_all_and_goes_on_to_the_same_end(number, precision, tmp_path, monkeypatch):
+    recipe = quick(precision=precision)
+    whole = run(tmp_path / "whole", recipe, minutes=1000)
     plain_end, steps = KeepRun.on_train_batch_end, []
 
     def asked(self, batch, logs=None):
@@ -153,9 +154,9 @@ def test_a_run_that_is_asked_to_stop_writes_all_and_goes_on_to_the_same_end(numb
 
     monkeypatch.setattr(KeepRun, "on_train_batch_end", asked)
     with pytest.raises(Interrupted, match="stopped after step 2; .*checkpoint.npz holds all of it"):
-        run(tmp_path, minutes=1000)
+        run(tmp_path, recipe, minutes=1000)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    resumed = run(tmp_path, minutes=1000, resume=True)
+    resumed = run(tmp_path, recipe, minutes=1000, resume=True)
     assert resumed.history == whole.history
     for one, other in zip(resumed.model.weights, whole.model.weights, strict=True):
         np.testing.assert_array_equal(one.numpy(), other.numpy())
@@ -220,6 +221,17 @@ def test_a_folder_without_such_a_step_is_named(begun, tmp_path):
 def test_minutes_that_are_none_are_named(minutes, tmp_path):
     with pytest.raises(ValueError, match="minutes must be a finite number >= 0"):
         run(tmp_path, minutes=minutes)
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_training_in_mixed_precision_learns_what_float32_learns(precision, tmp_path):
+    changes = {"epochs": 6, "schedule": Piecewise((1e-2,), ())}
+    exact = run(tmp_path / "exact", quick(**changes))
+    mixed = run(tmp_path / "mixed", quick(**changes, precision=precision))
+    assert mixed.model.dtype_policy.name == precision
+    assert keras.config.dtype_policy().name == "float32"
+    assert exact.history["loss"][-1] < 0.8 * exact.history["loss"][0]
+    assert mixed.history["loss"][-1] == pytest.approx(exact.history["loss"][-1], rel=0.1)
 
 
 def test_a_run_begins_with_the_weights_of_another_network(begun, tmp_path):
