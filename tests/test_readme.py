@@ -31,7 +31,7 @@ def test_make_targets_and_commands_exist():
     makefile = (ROOT / "Makefile").read_text()
     for target in re.findall(r"(?<!data )\bmake (\w+)", README):
         assert f"\n{target}:" in makefile, target
-    for command in re.findall(r"keras-wcd (demo|complete|distill|train|runs|evaluate|export|bench|data)\b", README):
+    for command in re.findall(r"keras-wcd (demo|complete|distill|train|runs|evaluate|export|bench|web|data)\b", README):
         assert CliRunner().invoke(main, [command, "--help"]).exit_code == 0
 
 
