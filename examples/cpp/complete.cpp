@@ -254,11 +254,14 @@ Framed farthest_points(const Framed& points, std::size_t count) {
   Framed chosen{points[0]};
   while (chosen.size() < count) {
     const auto last = chosen.back();
+    std::size_t farthest = 0;
+    float most = -1;
     for (std::size_t i = 0; i < points.size(); ++i) {
       const float x = points[i][0] - last[0], y = points[i][1] - last[1], z = points[i][2] - last[2];
       distance[i] = std::min(distance[i], x * x + y * y + z * z);
+      if (distance[i] > most) most = distance[i], farthest = i;
     }
-    chosen.push_back(points[std::max_element(distance.begin(), distance.end()) - distance.begin()]);
+    chosen.push_back(points[farthest]);
   }
   return chosen;
 }

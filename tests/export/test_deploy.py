@@ -1,5 +1,6 @@
 """The program in C++ completes a scan as the library does, and what docs/deploy.md shows of Python runs."""
 
+import importlib.metadata
 import pathlib
 import platform
 import re
@@ -50,6 +51,8 @@ def program(tmp_path_factory):
     library = pathlib.Path(litert) / "libLiteRt.so"
     if platform.system() != "Linux" or not library.exists():
         pytest.skip(f"ai-edge-litert brings no {library.name} here")
+    if tuple(map(int, importlib.metadata.version("ai-edge-litert").split(".")[:3])) < (2, 1, 6):
+        pytest.skip("the C API of this ai-edge-litert opens models otherwise")
     out = tmp_path_factory.mktemp("program") / "complete"
     options = ["-std=c++17", "-O2", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror"]
     source = ROOT / "examples" / "cpp" / "complete.cpp"
@@ -82,6 +85,14 @@ def test_the_program_completes_a_scan_as_the_runtime_does(program, exported, tmp
     diagonal = np.linalg.norm(np.ptp(scan, axis=0)) or 1
     assert np.abs(found - expected).max() <= 1e-6 * diagonal
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["out.ply", "scan.txt"]
+
+
+def test_of_points_equally_far_the_program_keeps_the_first(program, exported, tmp_path):
+    scan = np.stack(np.meshgrid(range(10), range(9), range(8), indexing="ij"), axis=-1).reshape(-1, 3).astype(float)
+    np.savetxt(tmp_path / "scan.txt", scan)
+    assert run(program, exported, tmp_path / "scan.txt", tmp_path / "out.ply").returncode == 0
+    found, expected = runtime._read(str(tmp_path / "out.ply")), runtime.complete(exported, scan)
+    assert np.abs(found - expected).max() <= 1e-6 * np.linalg.norm(np.ptp(scan, axis=0))
 
 
 @pytest.mark.parametrize("quantization", ["float16", "dynamic"])
