@@ -33,8 +33,12 @@ def answer(model: Callable, points: Tensor) -> Tensor:
     return keras.ops.cast(output, "float32")
 
 
-def serving_function(model: keras.Model, num_points: int, batch: int | None) -> "tf.types.experimental.GenericFunction":
+def serving_function(
+    model: keras.Model, num_points: int, batch: int | None, *, accelerator: bool = False
+) -> "tf.types.experimental.GenericFunction":
     """A traced `tf.function` of one signature, `points` `(batch, num_points, 3)` -> the answer.
+
+    With `accelerator`, the library's own operations are written as GPU delegates take them, for a batch of 1.
 
     Raises:
         ValueError: where Keras's backend is not TensorFlow, the model does not take such clouds, returns none,
@@ -45,7 +49,7 @@ def serving_function(model: keras.Model, num_points: int, batch: int | None) -> 
 
     signature = [tf.TensorSpec((batch, num_points, 3), tf.float32, name="points")]
     serve = tf.function(lambda points: answer(model, points), input_signature=signature, autograph=False)
-    with device_only():
+    with device_only(accelerator):
         try:
             serve.get_concrete_function()
         except (ValueError, TypeError, tf.errors.OpError) as error:

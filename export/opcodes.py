@@ -1,6 +1,7 @@
 """The operators of a LiteRT file, read from its flatbuffer."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from ai_edge_litert import schema_py_generated as schema
@@ -20,19 +21,24 @@ def operators(path: str | os.PathLike) -> list[str]:
         ValueError: where there is no such file, or it is no LiteRT model.
     """
     open_model(path)
-    return sorted(set(_used(Path(path).read_bytes())))
+    return sorted(set(_names(Path(path).read_bytes())))
 
 
 def foreign(content: bytes) -> list[str]:
     """Names of the operators of a model's bytes that are not builtin, Flex or custom."""
-    return sorted(set(_used(content)) - set(_NAMES.values()))
+    return sorted(set(_names(content)) - set(_NAMES.values()))
 
 
-def _used(content: bytes) -> list[str]:
-    model = schema.Model.GetRootAs(content)
+def used(model: schema.Model) -> Iterator[tuple[schema.SubGraph, schema.Operator, str]]:
+    """Every operator of every subgraph of a model, with its subgraph and its name."""
     names = [_operator_name(model.OperatorCodes(i)) for i in range(model.OperatorCodesLength())]
-    graphs = [model.Subgraphs(i) for i in range(model.SubgraphsLength())]
-    return [names[g.Operators(i).OpcodeIndex()] for g in graphs for i in range(g.OperatorsLength())]
+    for graph in (model.Subgraphs(i) for i in range(model.SubgraphsLength())):
+        for op in (graph.Operators(i) for i in range(graph.OperatorsLength())):
+            yield graph, op, names[op.OpcodeIndex()]
+
+
+def _names(content: bytes) -> Iterator[str]:
+    return (name for _, _, name in used(schema.Model.GetRootAs(content)))
 
 
 def _operator_name(code: schema.OperatorCode) -> str:

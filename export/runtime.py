@@ -415,9 +415,8 @@ def _in_ply(content: bytes) -> np.ndarray:
         if any(kind == "list" for _, kind in properties):
             raise ValueError(f"its element {name} holds lists")
         kinds = {axis: order + PLY_TYPES[kind] for axis, kind in properties}
-        if not order:
-            body = body.lstrip().split(b"\n", count) if name != "vertex" and count else body
-            body = body[-1] if isinstance(body, list) else body
+        if not order and name != "vertex" and count:
+            body = body.lstrip().split(b"\n", count)[-1]
         if name == "vertex" and not order:
             places = [list(kinds).index(axis) for axis in "xyz"]
             return _declared(_numbers(body, places, count), [kinds[axis] for axis in "xyz"])
@@ -467,8 +466,7 @@ def _typed(points: np.ndarray) -> np.ndarray:
 
 def _declared(points: np.ndarray, kinds: list[str]) -> np.ndarray:
     """Points that were written as text and declared to be of `kinds`; digits that float32 loses far away are kept."""
-    kinds = [np.dtype(kind) for kind in kinds]
-    if any(kind != np.float32 for kind in kinds):
+    if any(np.dtype(kind) != np.float32 for kind in kinds):
         return _typed(np.stack([column.astype(kind) for column, kind in zip(points.T, kinds, strict=True)], axis=1))
     finite = points[np.isfinite(points).all(axis=1)]
     extent, far = np.ptp(finite, axis=0).max(initial=0), np.abs(finite).max(initial=0)

@@ -37,7 +37,9 @@ class Reflection(UncastLayer):
         while len(plane.shape) < len(points.shape):
             plane = ops.expand_dims(plane, 1)
         normal = ops.concatenate([plane[..., :2], ops.ones_like(plane[..., 2:])], axis=-1)
-        normal = normal * ops.rsqrt(ops.sum(ops.square(normal), axis=-1, keepdims=True))
+        a, b, one = (ops.square(normal[..., i : i + 1]) for i in range(3))
+        # Summed one by one: of a sum along the axis LiteRT makes an operator that its GPU delegate does not take.
+        normal = normal * ops.rsqrt(a + b + one)
         height = ops.sum(points * normal, axis=-1, keepdims=True) - plane[..., 2:]
         return points - 2 * height * normal
 
@@ -151,7 +153,7 @@ def _proposed(code: Tensor, count: int, width: int, name: str) -> tuple[Tensor, 
     x = keras.layers.Dense(2 * width, activation="relu", name=f"{name}_1")(code)
     points = keras.layers.Dense(3 * count, name=f"{name}_2", dtype=coordinate_dtype())(x)
     points = ops.reshape(points, (-1, count, 3))
-    children = ops.repeat(ops.expand_dims(points, 2), CHILDREN, axis=2)
+    children = ops.tile(ops.expand_dims(points, 2), (1, 1, CHILDREN, 1))
     features = ops.reshape(keras.layers.Dense(8 * count, name=f"{name}_3")(x), (-1, count, 8))
     return points, children, keras.layers.Dense(width, name=f"{name}_4")(ops.relu(features))
 

@@ -20,21 +20,32 @@ _Result = TypeVar("_Result")
 
 _thread = threading.local()
 _device_only = contextvars.ContextVar("keras_wcd_device_only", default=False)
+_accelerated = contextvars.ContextVar("keras_wcd_accelerated", default=False)
 
 
 @contextlib.contextmanager
-def device_only() -> Iterator[None]:
-    """Keep host calls out of every graph traced inside this context, as an export needs."""
-    token = _device_only.set(True)
+def device_only(accelerator: bool = False) -> Iterator[None]:
+    """Keep host calls out of every graph traced inside this context, as an export needs.
+
+    With `accelerator`, loops are unrolled and rows gathered by flat indices as well, which is what GPU delegates take;
+    clouds are then one at a time, of fixed size, and without rows of padding.
+    """
+    tokens = _device_only.set(True), _accelerated.set(accelerator)
     try:
         yield
     finally:
-        _device_only.reset(token)
+        _device_only.reset(tokens[0])
+        _accelerated.reset(tokens[1])
 
 
 def exporting() -> bool:
     """True inside `device_only`."""
     return _device_only.get()
+
+
+def accelerated() -> bool:
+    """True inside `device_only(accelerator=True)`."""
+    return _accelerated.get()
 
 
 def available() -> bool:

@@ -80,6 +80,9 @@ def gather_points(points: Tensor, index: Tensor) -> Tensor:
     if keras.config.backend() == "tensorflow":
         import tensorflow as tf
 
+        if host.accelerated():
+            found = tf.gather(tf.reshape(points, points.shape[1:]), tf.reshape(index, (-1,)))
+            return tf.reshape(found, (*index.shape, points.shape[-1]))
         return tf.gather(points, index, batch_dims=1)
     flat = ops.reshape(index, (index.shape[0], -1, 1))
     return ops.reshape(ops.take_along_axis(points, flat, axis=1), (*index.shape, points.shape[-1]))
@@ -100,8 +103,9 @@ def _search(
 
 def _brute_search(x: Tensor, y: Tensor, k: int | None, lowest: bool) -> Tensor:
     """The difference form on blocks of queries, at most `BLOCK` distances at a time."""
-    # At infinity: no point is as far, and no mask of the size of all pairs is needed.
-    y = ops.where(ops.expand_dims(is_padding(y), -1), math.inf, y)
+    if not host.accelerated():
+        # At infinity: no point is as far, and no mask of the size of all pairs is needed.
+        y = ops.where(ops.expand_dims(is_padding(y), -1), math.inf, y)
     return in_blocks(lambda queries, points: _closest(queries, points, k, lowest), x, y)
 
 
@@ -112,6 +116,8 @@ def in_blocks(search: Callable[[Tensor, Tensor], Tensor], x: Tensor, y: Tensor) 
         block = max(1, BLOCK // (batch * m))
         if n <= block:
             return search(x, y)
+        if host.accelerated():
+            return ops.concatenate([search(x[:, i : i + block], y) for i in range(0, n, block)], axis=1)
     elif host.exporting() and isinstance(n, int) and isinstance(m, int):
         # LiteRT loops over parts of fixed size alone.
         return ops.map(lambda pair: in_blocks(search, *(cloud[None] for cloud in pair))[0], (x, y))
@@ -134,6 +140,8 @@ def _closest(x: Tensor, y: Tensor, k: int | None, lowest: bool) -> Tensor:
         return _first_of_ties(distance) if lowest else _argmin(distance)
     negative, index = ops.top_k(-distance, k)
     index = ops.cast(index, "int32")
+    if host.accelerated():
+        return index
     return ops.where(negative > -math.inf, index, index[..., :1])
 
 
@@ -151,5 +159,7 @@ def _argmin(values: Tensor) -> Tensor:
     if keras.config.backend() == "tensorflow":
         import tensorflow as tf
 
+        if host.accelerated():
+            return tf.argmax(-values, axis=-1, output_type=tf.int32)
         return tf.argmin(values, axis=-1, output_type=tf.int32)
     return ops.cast(ops.argmin(values, axis=-1), "int32")

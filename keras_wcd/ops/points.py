@@ -18,6 +18,12 @@ from keras_wcd.types import Tensor
 
 LARGEST = 3.0e38
 """Beyond this a coordinate counts as infinite; a comparison, since LiteRT has no operator for finiteness."""
+MOST_UNROLLED = 1024
+"""Samples that a graph without loops may choose from a cloud: each takes three operators."""
+FEW = 8
+"""Tensors that an unrolled sampling joins at once."""
+FARTHER = 1e30
+"""Beyond any squared distance of points of a cloud in a network's frame."""
 SMALLEST = 1e-10
 """Least distance that an interpolation divides by, as in pointnet2_ops."""
 
@@ -55,6 +61,8 @@ def farthest_point_sampling(
     if _on_host(method, ("auto", "host", "loop")):
         search = functools.partial(_sample_on_host, count=num_samples, rule=rule)
         return host.call(search, points, shapes=[(points.shape[0], num_samples)])[0]
+    if host.accelerated():
+        return _sample_unrolled(ops.stop_gradient(points), num_samples, rule)
     return _sample_in_loop(ops.stop_gradient(points), num_samples, rule)
 
 
@@ -124,9 +132,10 @@ def three_interpolate(
     distance, index = knn(ops.stop_gradient(queries), ops.stop_gradient(points), k)
     distance = distance if squared else ops.sqrt(distance)
     weight = 1 / ops.maximum(distance, SMALLEST)
-    # A search that runs out of points repeats the nearest.
-    missing = ops.concatenate([ops.zeros_like(index[..., :1]), ops.ones_like(index[..., 1:])], axis=-1)
-    weight = ops.where((missing > 0) & (index == index[..., :1]), 0, weight)
+    if not host.accelerated():
+        # A search that runs out of points repeats the nearest.
+        missing = ops.concatenate([ops.zeros_like(index[..., :1]), ops.ones_like(index[..., 1:])], axis=-1)
+        weight = ops.where((missing > 0) & (index == index[..., :1]), 0, weight)
     weight = ops.cast(weight / ops.sum(weight, axis=-1, keepdims=True), features.dtype)
     # One neighbor at a time: (B, N, C) in memory, not (B, N, k, C).
     terms = [weight[..., j : j + 1] * gather_points(features, index[..., j]) for j in range(k)]
@@ -177,6 +186,33 @@ def _sample_in_loop(points: Tensor, count: int, rule: str) -> Tensor:
     chosen = ops.expand_dims(start, 1) + ops.zeros((1, count), "int32")
     state = (chosen, distance, points, x, y, z, slots)
     return ops.fori_loop(1, count, _choose_next, state)[0] if count > 1 else chosen
+
+
+def _sample_unrolled(points: Tensor, count: int, rule: str) -> Tensor:
+    """The same without a loop, for one cloud without padding: each step takes a row of the distances of all pairs."""
+    if count > MOST_UNROLLED:
+        raise ValueError(
+            f"a graph for accelerators holds no loop, and {count} farthest points are too many to write out "
+            f"(at most {MOST_UNROLLED}); export for the CPU"
+        )
+    size = points.shape[1]
+    rows = ops.reshape(points, (size, 3))
+    x, y, z = (rows[:, i : i + 1] for i in range(3))
+    pairs = [ops.square(ops.reshape(axis, (1, size)) - axis) for axis in (x, y, z)]
+    pairs = pairs[0] + pairs[1] + pairs[2]  # (N, N)
+    distance = ops.full((1, size), FARTHER, points.dtype)
+    if rule == "pointnet2":
+        # 1 where a point may be chosen, else 0, without the booleans that some accelerators lack.
+        allowed = ops.sign(ops.relu(x * x + y * y + z * z - NEAR_ORIGIN))
+        distance = ops.reshape(allowed * FARTHER + (allowed - 1), (1, size))
+    chosen = [ops.zeros((1,), "int32")]
+    for _ in range(1, count):
+        distance = ops.minimum(distance, ops.take(pairs, chosen[-1], axis=0))
+        chosen.append(_argmax(distance))
+    while len(chosen) > 1:
+        # A kernel of an accelerator has few inputs.
+        chosen = [ops.concatenate(chosen[i : i + FEW]) for i in range(0, len(chosen), FEW)]
+    return ops.reshape(chosen[0], (1, count))
 
 
 def _choose_next(k: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
