@@ -1,8 +1,8 @@
 """A short run by a recipe on the devices that are named: `distributed_run.py FOLDER DEVICES NAME DTYPE [KEY=JSON ...]`.
 
-DEVICES is "none", "mirrored", "multiworker" or "data_parallel", or "backwards": one device that takes the clouds of every
-batch in the opposite order, which changes nothing but rounding. The keys are fields of the recipe, or `minutes` and
-`resume` of the run. Prints the loss of every step as JSON.
+DEVICES is "none", "mirrored", "multiworker" or "data_parallel", or "backwards": one device that takes the clouds of
+every batch in the opposite order, which changes nothing but rounding. The keys are fields of the recipe, or `minutes`
+and `resume` of the run. Prints the loss of every step as JSON.
 """
 
 import json
