@@ -77,9 +77,9 @@ def train(
 
     A cluster makes shapes8 and puts the ground truth into order; the network is trained here.
     """
-    if run["replay"] is not None:
+    if replay is not None:
         load_framework()
-        _replay(run["replay"])
+        _replay(replay)
         return
     if output is None:
         raise click.UsageError("Missing option '-o' / '--output'.")
